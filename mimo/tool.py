@@ -1,0 +1,234 @@
+"""What a tool is: a name, a model of its arguments, a handler. Every door derives the rest.
+
+Beside tools live the two other things that a service may offer to an agent, resources and
+prompts, and `Call`, which tells a handler who asks and carries what it says while it works.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol, TypeAlias
+
+from pydantic import BaseModel, ConfigDict
+
+from mimo.errors import Unavailable
+
+Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | float | bool | None"
+JsonObject: TypeAlias = Mapping[str, Any]
+
+
+class Arguments(BaseModel):
+    """The arguments of a tool. Its docstring is the tool's description, as agents read it.
+
+    Types are never coerced ("5" is not 5), and what is not declared is refused. Schemas stay
+    flat: lists as `list[...]`, choices as `Literal[...]`, and no nested `$ref` where it can be helped.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Capacity(enum.Enum):
+    """What a call competes for. Each class has its own limit, so that none starves another."""
+
+    LIGHT = "light"  # answers from memory
+    READ = "read"  # a reader of the database
+    WRITE = "write"  # the writer
+    COMPUTE = "compute"  # a core: embedding, large scans
+    OUTSIDE = "outside"  # waits for somebody else's process
+
+
+class Trust(enum.Enum):
+    """How far what a caller says is to be believed, most first."""
+
+    USER = "user"
+    AGENT = "agent"
+    TOOL = "tool"
+    WEB = "web"
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who is connected. All of it is what the client said of itself, but for `uid` and `scopes`."""
+
+    name: str = "unknown"
+    version: str = ""
+    namespace: str = "user"  # where this client's memories live when a call does not say
+    session: str = ""  # the client's own session, when it names one
+    cwd: str | None = None
+    pid: int | None = None
+    uid: int | None = None
+    scopes: frozenset[str] = frozenset({"read", "write"})
+    trust: Trust = Trust.AGENT
+
+
+class Outlet(Protocol):
+    """What a handler may say to its caller before it answers. A door without a way to say it drops it."""
+
+    async def progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
+        """How far the work is. Must grow from call to call."""
+        ...
+
+    async def log(self, level: str, data: Any, logger: str | None = None) -> None:
+        """A line for the client's log, if it asked for this level."""
+        ...
+
+    async def ask(self, method: str, params: JsonObject) -> JsonObject:
+        """A question to the client (`elicitation/create`, `sampling/createMessage`, `roots/list`).
+
+        Raises:
+            Unavailable: the client did not offer to answer such questions.
+        """
+        ...
+
+
+class Silence:
+    """The outlet of a door that can only answer."""
+
+    async def progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
+        pass
+
+    async def log(self, level: str, data: Any, logger: str | None = None) -> None:
+        pass
+
+    async def ask(self, method: str, params: JsonObject) -> JsonObject:
+        raise Unavailable(f"this client cannot be asked ({method})")
+
+
+SILENCE = Silence()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of one tool: who asks, from where, and how to reach them meanwhile."""
+
+    id: str
+    client: Client = field(default_factory=Client)
+    meta: JsonObject = field(default_factory=dict[str, Any])
+    outlet: Outlet = SILENCE
+    key: str | None = None  # the caller's idempotency key, when the door carries one
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a tool gives back: blocks for the model to read, and data when data was asked for.
+
+    `content` holds MCP content blocks as plain JSON. Clients show either the text or the data to
+    the model, never both well, so a handler fills `data` only when the caller asked for JSON.
+    """
+
+    content: tuple[JsonObject, ...] = ()
+    data: Any = None
+    failed: bool = False
+    meta: JsonObject = field(default_factory=dict[str, Any])
+
+    @staticmethod
+    def text(text: str, *, data: Any = None, failed: bool = False) -> Answer:
+        return Answer(({"type": "text", "text": text},), data, failed)
+
+    def as_text(self) -> str:
+        """All text blocks, for doors and people that read text only."""
+        return "\n".join(str(block["text"]) for block in self.content if block.get("type") == "text")
+
+
+Handler: TypeAlias = Callable[[Any, Call], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tool:
+    """A tool, declared once, at the foot of the service that runs it."""
+
+    name: str
+    arguments: type[Arguments]
+    handler: Handler
+    title: str = ""
+    writes: bool = False
+    destructive: bool = False
+    idempotent: bool = False
+    open_world: bool = False
+    capacity: Capacity | None = None
+    seconds: float = 60.0  # the deadline when the caller sets none
+    listed: bool = True  # in the default list that agents see
+    schema: JsonObject | None = None  # somebody else's schema, forwarded word for word
+    output_schema: JsonObject | None = None
+    text: str | None = None  # a description that is not the model's docstring
+    icons: tuple[JsonObject, ...] = ()
+    meta: JsonObject = field(default_factory=dict[str, Any])
+
+    @property
+    def description(self) -> str:
+        if self.text is not None:
+            return self.text
+        return " ".join((self.arguments.__doc__ or "").split())
+
+    @property
+    def competes_for(self) -> Capacity:
+        return self.capacity or (Capacity.WRITE if self.writes else Capacity.READ)
+
+    def renamed(self, name: str, **changes: Any) -> Tool:
+        return replace(self, name=name, **changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What is in a resource: text or bytes."""
+
+    uri: str
+    body: str | bytes
+    mime: str = "text/plain"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Resource:
+    """Something to read, by its address."""
+
+    uri: str
+    name: str
+    read: Callable[[str, Call], Awaitable[Sequence[Contents]]]
+    title: str = ""
+    description: str = ""
+    mime: str = "text/plain"
+    meta: JsonObject = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ResourceTemplate:
+    """Many things to read, by an address with `{names}` in it. `read` gets the whole address and raises `NotFound`."""
+
+    template: str
+    name: str
+    read: Callable[[str, Call], Awaitable[Sequence[Contents]]]
+    title: str = ""
+    description: str = ""
+    mime: str = "text/plain"
+    complete: Callable[[str, str, JsonObject], Awaitable[Sequence[str]]] | None = (
+        None  # (variable, begun, the others)
+    )
+    meta: JsonObject = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class PromptArgument:
+    name: str
+    description: str = ""
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: Literal["user", "assistant"]
+    content: JsonObject  # one MCP content block
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prompt:
+    """A prepared request that a person picks from a menu."""
+
+    name: str
+    get: Callable[[Mapping[str, str], Call], Awaitable[Sequence[Message]]]
+    title: str = ""
+    description: str = ""
+    arguments: tuple[PromptArgument, ...] = ()
+    complete: Callable[[str, str, JsonObject], Awaitable[Sequence[str]]] | None = None
+    meta: JsonObject = field(default_factory=dict[str, Any])
