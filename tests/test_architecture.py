@@ -34,9 +34,6 @@ LIVES_IN = {
 # Services may know those before them.
 SERVICES = ["memory", "graph", "procedures", "codebase", "skills", "ask"]
 NOT_IN_THIS_HOUSE = {"utils", "helpers", "common", "core", "base", "types", "constants", "managers", "misc"}
-# Standard library only: what an editor or a shell waits for.
-LIGHT = {"bridge.py", "__main__.py", "__init__.py"}
-
 FILES = sorted((HOUSE / "mimo").rglob("*.py"))
 
 
