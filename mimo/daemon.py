@@ -1,0 +1,209 @@
+"""The life of the process: the lock, the signals, readiness, the stop, and the last resort."""
+
+import faulthandler
+import fcntl
+import logging
+import os
+import signal
+import stat
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+import trio
+
+from mimo.app import House, build
+from mimo.errors import Conflict, MimoError, Unusable
+from mimo.home import Home
+from mimo.launch import CannotStart, bind
+from mimo.observability.logs import configure_logging
+from mimo.settings import Settings, load
+from mimo.supervision import TooManyRestarts
+from mimo.systemd import Notices, forget_environment, handed_over
+
+log = logging.getLogger(__name__)
+
+FAILED, CONFLICT = 1, 5
+# Over the grace for the drain, what an orderly stop of the tree may take before the process is ended
+# from outside the loop: a loop that is stuck cannot end itself.
+LAST_RESORT = 10.0
+
+
+class Lock:
+    """The data directory is ours for as long as this file is locked; the kernel gives it back when we die."""
+
+    def __init__(self, home: Home) -> None:
+        """Raises: Unusable, or Conflict when a living daemon holds it."""
+        _prepare(home)
+        try:
+            self._descriptor = os.open(home.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise Unusable(
+                f"cannot write in {home}: {error.strerror}; choose another directory with --home"
+            ) from error
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.read(self._descriptor, 32).decode(errors="replace").strip()
+            os.close(self._descriptor)
+            raise Conflict(
+                f"another mimo (process {holder or 'unknown'}) serves {home}; "
+                "stop it with `mimo stop`, or choose another directory with --home"
+            ) from error
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        os.close(self._descriptor)
+
+
+def _prepare(home: Home) -> None:
+    """Make the directory, for its owner only; refuse one that others could read."""
+    try:
+        os.makedirs(home, mode=0o700, exist_ok=True)
+        status = os.stat(home)
+    except OSError as error:
+        raise Unusable(
+            f"cannot use {home} as data directory: {error.strerror}; choose another with --home"
+        ) from error
+    if status.st_uid != os.geteuid():
+        raise Unusable(
+            f"{home} belongs to user {status.st_uid}, not to us ({os.geteuid()}); choose another with --home"
+        )
+    if stat.S_IMODE(status.st_mode) & 0o077:
+        raise Unusable(
+            f"{home} is open to other users (mode {stat.S_IMODE(status.st_mode):04o}); run: chmod 700 {home}"
+        )
+
+
+@dataclass(eq=False, slots=True)
+class Life:
+    """One run of the daemon, from the signal handlers to the last goodbye."""
+
+    home: Home
+    flags: Mapping[str, str]
+    settings: Settings
+    house: House
+    notices: Notices
+    idle_exit: bool
+
+    async def run(self) -> int:
+        """Serve until somebody wants an end. Gives the exit code."""
+        code = 0
+        # Opened before anything else, so that a signal in the first millisecond is not lost.
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            try:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._obey, signals, nursery.cancel_scope)
+                    await nursery.start(self.house.root.run)
+                    self.notices.ready(f"serving {self.home}")
+                    log.info("ready", extra={"home": str(self.home), "pid": os.getpid()})
+                    nursery.start_soon(self.notices.feed_watchdog, self.house.database.pulse)
+                    nursery.start_soon(self._leave_when_idle)
+            except* TooManyRestarts as group:
+                code = FAILED
+                log.critical("%s", _innermost(group))
+        return code
+
+    async def _obey(self, signals: "trio.abc.ReceiveChannel[int]", everything: trio.CancelScope) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._obey_signals, signals)
+            await self.house.stop_wanted.wait()
+            nursery.cancel_scope.cancel()
+        self.notices.stopping()
+        log.info("stopping")
+        grace = self.settings.daemon.grace_seconds
+        _end_the_process_after(grace + LAST_RESORT)
+        with trio.move_on_after(grace):
+            await self.house.drain()
+        everything.cancel()
+
+    async def _obey_signals(self, signals: "trio.abc.ReceiveChannel[int]") -> None:
+        async for number in signals:
+            if number == signal.SIGHUP:
+                self._reload()
+            else:
+                self.house.stop_wanted.set()
+
+    def _reload(self) -> None:
+        self.notices.reloading()
+        try:
+            self.settings = load(self.home, os.environ, self.flags)[0]
+            self.house.reload(self.settings)
+        except MimoError as error:
+            log.error("settings not reloaded, the old ones stay: %s", error.message)
+        self.notices.ready(f"serving {self.home}")
+
+    async def _leave_when_idle(self) -> None:
+        while self.idle_exit:
+            patience = self.settings.daemon.idle_minutes * 60
+            since = self.house.sessions.idle_since
+            left = patience if since is None else since + patience - trio.current_time()
+            if left <= 0:
+                log.info("nobody has been connected for %g minutes", self.settings.daemon.idle_minutes)
+                self.house.stop_wanted.set()
+                return
+            await trio.sleep(left)
+
+
+def _innermost(group: BaseExceptionGroup[TooManyRestarts]) -> str:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    told = str(error)
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{told}: {error}" if str(error) not in told else told
+
+
+def _end_the_process_after(seconds: float) -> None:
+    """The last resort, in a thread that needs nothing from the loop."""
+
+    def end() -> None:
+        time.sleep(seconds)
+        print(f"mimo: not stopped after {seconds:g} s; ending the process where it stands:", file=sys.stderr)
+        faulthandler.dump_traceback(file=sys.stderr)
+        os._exit(FAILED)
+
+    threading.Thread(target=end, name="last resort", daemon=True).start()
+
+
+def serve(
+    home: Home,
+    *,
+    flags: Mapping[str, str] | None = None,
+    standalone: bool = False,
+    idle_exit: bool = False,
+) -> int:
+    """`mimo serve`: own the data directory until told to stop. Gives the exit code."""
+    os.umask(0o077)
+    notices = Notices()
+    flags = flags or {}
+    try:
+        settings = load(home, os.environ, flags)[0]
+        configure_logging(settings.log.level, settings.log.format)
+        lock = Lock(home)
+        try:
+            inherited = handed_over()
+            forget_environment()
+            ours = [] if inherited else [bind(home)]
+            house = build(
+                home,
+                settings,
+                listening=[*inherited, *ours],
+                standalone=standalone,
+                on_long_work=notices.busy,
+            )
+            code = trio.run(Life(home, flags, settings, house, notices, idle_exit and not standalone).run)
+            if ours or idle_exit:  # a socket that a service manager made is not ours to remove
+                with suppress(FileNotFoundError):
+                    os.unlink(home.socket)
+            return code
+        finally:
+            lock.release()
+    except (MimoError, CannotStart) as error:
+        print(f"mimo: {error}", file=sys.stderr)
+        return CONFLICT if isinstance(error, Conflict) else FAILED
