@@ -1,0 +1,1 @@
+"""What mimo is for. A service declares its tools at the foot of its `service.py`."""
