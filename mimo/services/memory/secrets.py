@@ -21,40 +21,64 @@ class Redacted:
     found: tuple[str, ...]
 
 
-# A shape of its own: the whole match is the secret.
-_SHAPES: tuple[tuple[str, str], ...] = (
+# A shape of its own: a name, what every such secret contains (searched first, because that is fast),
+# and the pattern whose whole match is the secret.
+_SHAPES: tuple[tuple[str, tuple[str, ...], str], ...] = (
     (
         "private key",
+        ("PRIVATE KEY",),
         # The body is taken possessively, so that a thousand beginnings without an end stay linear.
         r"-----BEGIN (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
         r"(?:[A-Za-z0-9+/=\s:,.()]|-(?!----)){16,20000}+(?:-----END [A-Z0-9 ]{0,60}-----)?",
     ),
-    ("private key", r"AGE-SECRET-KEY-1[0-9A-Z]{50,70}"),
-    ("AWS key id", r"(?<![A-Z0-9])(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Z0-9])"),
-    ("GitHub token", r"(?:gh[pousr]_[A-Za-z0-9]{30,255}|github_pat_[A-Za-z0-9_]{22,255})"),
-    ("GitLab token", r"gl(?:pat|dt|rt|cbt|ptt|ft|soat|agent)-[A-Za-z0-9_.-]{20,255}"),
-    ("Slack token", r"xox[abeoprs]-[A-Za-z0-9-]{10,255}|xapp-[0-9]-[A-Za-z0-9-]{10,255}"),
-    ("Slack webhook", r"hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9/_-]{20,255}"),
-    ("API key", r"(?<![A-Za-z0-9])sk-(?=[A-Za-z0-9_-]{0,255}[0-9])[A-Za-z0-9_-]{20,255}"),
-    ("Stripe key", r"(?<![A-Za-z0-9])(?:(?:sk|rk|pk)_(?:live|test)|whsec)_[A-Za-z0-9]{16,255}"),
+    ("private key", ("AGE-SECRET-KEY-1",), r"AGE-SECRET-KEY-1[0-9A-Z]{50,70}"),
+    (
+        "AWS key id",
+        ("AKIA", "ASIA", "ABIA", "ACCA"),
+        r"(?<![A-Z0-9])(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Z0-9])",
+    ),
+    (
+        "GitHub token",
+        ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
+        r"(?:gh[pousr]_[A-Za-z0-9]{30,255}|github_pat_[A-Za-z0-9_]{22,255})",
+    ),
+    (
+        "GitLab token",
+        ("glpat-", "gldt-", "glrt-", "glcbt-", "glptt-", "glft-", "glsoat-", "glagent-"),
+        r"gl(?:pat|dt|rt|cbt|ptt|ft|soat|agent)-[A-Za-z0-9_.-]{20,255}",
+    ),
+    ("Slack token", ("xox", "xapp-"), r"xox[abeoprs]-[A-Za-z0-9-]{10,255}|xapp-[0-9]-[A-Za-z0-9-]{10,255}"),
+    (
+        "Slack webhook",
+        ("hooks.slack.com",),
+        r"hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9/_-]{20,255}",
+    ),
+    ("API key", ("sk-",), r"(?<![A-Za-z0-9])sk-(?=[A-Za-z0-9_-]{0,255}[0-9])[A-Za-z0-9_-]{20,255}"),
+    (
+        "Stripe key",
+        ("_live_", "_test_", "whsec_"),
+        r"(?<![A-Za-z0-9])(?:(?:sk|rk|pk)_(?:live|test)|whsec)_[A-Za-z0-9]{16,255}",
+    ),
     (
         "Google key",
+        ("AIza", "ya29.", "GOCSPX-"),
         r"(?<![A-Za-z0-9])(?:AIza[A-Za-z0-9_-]{35}|ya29\.[A-Za-z0-9_-]{20,512}|GOCSPX-[A-Za-z0-9_-]{20,64})",
     ),
-    ("SendGrid key", r"SG\.[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{32,64}"),
-    ("Twilio key", r"(?<![A-Za-z0-9])(?:SK|AC)[0-9a-f]{32}(?![A-Za-z0-9])"),
-    ("npm token", r"npm_[A-Za-z0-9]{36}"),
-    ("PyPI token", r"pypi-[A-Za-z0-9_-]{50,512}"),
-    ("Hugging Face token", r"(?<![A-Za-z0-9])hf_[A-Za-z0-9]{30,64}"),
-    ("DigitalOcean token", r"do[opr]_v1_[0-9a-f]{64}"),
-    ("Shopify token", r"shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}"),
-    ("Databricks token", r"(?<![A-Za-z0-9])dapi[0-9a-f]{32}"),
-    ("Mailgun key", r"(?<![A-Za-z0-9])key-[0-9a-f]{32}(?![A-Za-z0-9])"),
-    ("Vault token", r"hv[sbr]\.[A-Za-z0-9_-]{24,255}"),
-    ("Telegram token", r"(?<![0-9A-Za-z])[0-9]{8,10}:[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])"),
-    ("mimo key", r"(?<![A-Za-z0-9])mimo_[A-Za-z0-9_-]{32,64}"),
+    ("SendGrid key", ("SG.",), r"SG\.[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{32,64}"),
+    ("Twilio key", ("SK", "AC"), r"(?<![A-Za-z0-9])(?:SK|AC)[0-9a-f]{32}(?![A-Za-z0-9])"),
+    ("npm token", ("npm_",), r"npm_[A-Za-z0-9]{36}"),
+    ("PyPI token", ("pypi-",), r"pypi-[A-Za-z0-9_-]{50,512}"),
+    ("Hugging Face token", ("hf_",), r"(?<![A-Za-z0-9])hf_[A-Za-z0-9]{30,64}"),
+    ("DigitalOcean token", ("_v1_",), r"do[opr]_v1_[0-9a-f]{64}"),
+    ("Shopify token", ("shpat_", "shpca_", "shppa_", "shpss_"), r"shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}"),
+    ("Databricks token", ("dapi",), r"(?<![A-Za-z0-9])dapi[0-9a-f]{32}"),
+    ("Mailgun key", ("key-",), r"(?<![A-Za-z0-9])key-[0-9a-f]{32}(?![A-Za-z0-9])"),
+    ("Vault token", ("hvs.", "hvb.", "hvr."), r"hv[sbr]\.[A-Za-z0-9_-]{24,255}"),
+    ("Telegram token", (":",), r"(?<![0-9A-Za-z])[0-9]{8,10}:[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])"),
+    ("mimo key", ("mimo_",), r"(?<![A-Za-z0-9])mimo_[A-Za-z0-9_-]{32,64}"),
     (
         "signed token",
+        ("eyJ",),
         r"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{10,4096}\.eyJ[A-Za-z0-9_-]{10,8192}\.[A-Za-z0-9_-]{10,2048}",
     ),
 )
@@ -64,21 +88,29 @@ _NAMES = (
     r"(?:pass(?:word|wd|phrase|code)|pwd|secrets?|(?:secret|access|api|auth|private|signing|encryption|account)[_ .-]?key"
     r"|apikey|(?:access|auth|refresh|bearer|session|api|id)?[_ .-]?token|client[_ .-]?secret|credentials?)"
 )
-_CALLED: tuple[tuple[str, str], ...] = (
+_CALLED: tuple[tuple[str, tuple[str, ...], str], ...] = (
     (
         "password in an address",
+        ("://",),
         r"[a-z][a-z0-9+.-]{1,20}://[^\s:/@\"'<>]{0,128}:(?P<value>[^\s:/@\"'<>]{3,256})@",
     ),
-    ("authorization", r"\b(?:bearer|basic|token)[ ]{1,4}(?P<value>[A-Za-z0-9+/=._~-]{20,4096})"),
+    (
+        "authorization",
+        ("bearer", "basic", "token"),
+        r"\b(?:bearer|basic|token)[ ]{1,4}(?P<value>[A-Za-z0-9+/=._~-]{20,4096})",
+    ),
     (
         "secret",
+        ("pass", "pwd", "secret", "key", "token", "credential"),
         rf"(?:\b|_){_NAMES}[\"'`*_)\]]{{0,3}}[ \t]{{0,4}}(?::=|=>|:|=|\bis\b|\bwas\b)[ \t]{{0,4}}[\"'`]{{0,2}}"
         r"(?P<value>[^\s\"'`,;<>(){}\[\]]{6,512})",
     ),
 )
 
-_PATTERN = re.compile("|".join(f"(?P<shape{n}>{shape})" for n, (_, shape) in enumerate(_SHAPES)), re.ASCII)
-_CALLED_PATTERNS = tuple((name, re.compile(pattern, re.IGNORECASE | re.ASCII)) for name, pattern in _CALLED)
+_SHAPE_PATTERNS = tuple((name, hints, re.compile(pattern, re.ASCII)) for name, hints, pattern in _SHAPES)
+_CALLED_PATTERNS = tuple(
+    (name, hints, re.compile(pattern, re.IGNORECASE | re.ASCII)) for name, hints, pattern in _CALLED
+)
 _PLACEHOLDER = re.compile(
     r"^(?:x{3,}|\*{3,}|\.{3,}|-+|_+|your|my[_-]|the[_-]|example|changeme|placeholder|redacted|none|null|undefined|true|false"
     r"|required|optional|string|env\b|process\.|os\.|\$|%|<|\[|config|settings|secrets\.|self\.|args\.|vault:)",
@@ -89,14 +121,14 @@ _PLACEHOLDER = re.compile(
 def redact(text: str) -> Redacted:
     """The text with each secret replaced by its name in brackets."""
     found: list[str] = []
-
-    def by_shape(match: re.Match[str]) -> str:
-        name = _SHAPES[int((match.lastgroup or "shape0").removeprefix("shape"))][0]
-        found.append(name)
-        return f"[redacted {name}]"
-
-    text = _PATTERN.sub(by_shape, text)
-    for name, pattern in _CALLED_PATTERNS:
+    for name, hints, pattern in _SHAPE_PATTERNS:
+        if any(hint in text for hint in hints):
+            text, times = pattern.subn(f"[redacted {name}]", text)
+            found += [name] * times
+    lowered = text.lower()
+    for name, hints, pattern in _CALLED_PATTERNS:
+        if not any(hint in lowered for hint in hints):
+            continue
 
         def by_name(match: re.Match[str], name: str = name) -> str:
             value = match["value"]
