@@ -88,7 +88,7 @@ def reach(home: Home) -> socket.socket | None:
         fcntl.flock(start_lock, fcntl.LOCK_EX)  # whoever holds it is done in milliseconds
         if connection := connect(home):
             return connection
-        if _is_held(home.lock):
+        if is_held(home.lock):
             return None
         _start(home)
         return connect(home)
@@ -96,7 +96,8 @@ def reach(home: Home) -> socket.socket | None:
         os.close(start_lock)
 
 
-def _is_held(lock: str) -> bool:
+def is_held(lock: str) -> bool:
+    """Does a living process hold this lock file?"""
     try:
         descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -245,11 +245,13 @@ def _line_of(text: str, key: str) -> int | None:
         line = line.strip()
         if line.startswith("["):
             here = line.strip("[] \t").split("]")[0].replace(" ", "").replace('"', "")
+            if here == key:
+                return number
             continue
         written = line.partition("=")[0].replace(" ", "").replace('"', "").strip()
         if written in {key, name} and (f"{here}.{written}" if here else written) == key:
             return number
-        if here == key or (section and here == "" and written == section):
+        if section and here == "" and written == section:
             return number
     return None
 

@@ -1,0 +1,196 @@
+"""Every command of `mimo`, as data. Help, parsing and completions are read from here."""
+
+from mimo.cli.words import Command, Operand, Option
+
+JSON = Option("json", "one JSON document instead of text")
+YES = Option("yes", "do not ask")
+NAMESPACE = Option("namespace", "where to look or keep; else that of the project you stand in", "NAME")
+SET = Option("set", "a setting for this run, as storage.readers=4", "KEY=VALUE", many=True)
+
+EVENTS = ("session-start", "prompt", "pre-compact", "stop", "session-end")
+SHELLS = ("bash", "zsh", "fish")
+CLIENTS = (
+    "claude-code",
+    "claude-desktop",
+    "vscode",
+    "cursor",
+    "zed",
+    "codex",
+    "gemini",
+    "windsurf",
+    "junie",
+    "copilot",
+    "opencode",
+)
+
+EXIT_CODES = """\
+exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 daemon unreachable, 5 conflict"""
+
+_GROUPS = {
+    "Begin": (
+        Command(
+            "",
+            "Status, and the next things to do",
+            "status",
+            "front",
+        ),
+        Command(
+            "install",
+            "Connect an editor or agent to mimo",
+            "install",
+            "install",
+            (Operand("CLIENT", choices=CLIENTS, optional=True),),
+            (
+                Option("all", "every client that is found on this machine"),
+                Option("dry-run", "show the change, do not make it"),
+                Option("uninstall", "take mimo out again; what was there before comes back byte for byte"),
+                JSON,
+            ),
+            ("mimo install claude-code", "mimo install --all --dry-run", "mimo install zed --uninstall"),
+            "The client's file is edited in place: comments and order stay, a copy is kept beside it.",
+        ),
+        Command(
+            "doctor",
+            "Find what is wrong, and how to mend it",
+            "doctor",
+            "doctor",
+            options=(Option("fix", "mend what can be mended safely"), JSON),
+        ),
+    ),
+    "Memory": (
+        Command(
+            "remember",
+            "Store a memory",
+            "memories",
+            "remember",
+            (Operand("TEXT", optional=True, many=True),),
+            (
+                NAMESPACE,
+                Option("kind", "fact, preference, decision, observation, ...", "KIND", "k"),
+                Option("tag", "a tag; may be given again", "TAG", "t", many=True),
+                Option("importance", "from 0 to 1", "NUMBER"),
+                JSON,
+            ),
+            ('mimo remember "We deploy on Tuesdays" -k decision', "git log -1 | mimo remember -t release"),
+            "Without TEXT, stdin is stored.",
+        ),
+        Command(
+            "search",
+            "Find memories that bear on a question",
+            "memories",
+            "search",
+            (Operand("QUESTION", optional=True, many=True),),
+            (
+                NAMESPACE,
+                Option("limit", "at most so many (5)", "N", "n"),
+                Option("kind", "only of this kind; may be given again", "KIND", "k", many=True),
+                Option("tag", "only with this tag; may be given again", "TAG", "t", many=True),
+                Option("time", 'as "last week" or "since March"', "TIME"),
+                Option("why", "what each way of searching had to say"),
+                Option("interactive", "ask again and again, from a prompt", short="i"),
+                JSON,
+            ),
+            ('mimo search "when do we deploy"', "mimo search -i"),
+        ),
+        Command("show", "Show memories whole", "memories", "show", (Operand("ID", many=True),), (JSON,)),
+        Command(
+            "edit",
+            "Change a memory",
+            "memories",
+            "edit",
+            (Operand("ID"), Operand("TEXT", optional=True, many=True)),
+            (
+                Option("kind", "its kind", "KIND", "k"),
+                Option("tag", "its tags, in place of those it has; may be given again", "TAG", "t", many=True),
+                Option("importance", "from 0 to 1", "NUMBER"),
+                Option("protect", "never let it fade"),
+                JSON,
+            ),
+            ('mimo edit m7Z8 "We deploy on Wednesdays"',),
+        ),
+        Command(
+            "forget",
+            "Forget memories; 'mimo undo' brings them back for 30 days",
+            "memories",
+            "forget",
+            (Operand("ID", many=True),),
+            (Option("purge", "beyond undoing: gone from the file's pages too"), YES, JSON),
+        ),
+        Command("undo", "Take the last change of memories back", "memories", "undo",
+                (Operand("ID", optional=True, many=True),), (JSON,)),
+        Command("history", "What happened to a memory", "memories", "history", (Operand("ID"),), (JSON,)),
+    ),
+    "Data": (
+        Command("backup", "Copy the database, while it is in use", "files", "backup",
+                (Operand("FILE", optional=True),), (JSON,),
+                ("mimo backup", "mimo backup /mnt/usb/mimo.db"),
+                "Without FILE, into the data directory's backups. The copy is checked before it counts."),
+        Command("restore", "Put a backup in the database's place", "files", "restore",
+                (Operand("FILE"),), (YES, JSON),
+                notes="The daemon must not run. What is there now is kept beside it."),
+        Command("check", "Is the database (or a backup) whole?", "files", "check",
+                (Operand("FILE", optional=True),), (JSON,)),
+        Command("export", "All memories as JSON lines", "carry", "export",
+                (Operand("FILE", optional=True),), (NAMESPACE,),
+                ("mimo export - | gzip > memories.jsonl.gz",), "Without FILE, or with -, to stdout."),
+        Command("import", "Take in what 'mimo export' wrote", "carry", "take_in",
+                (Operand("FILE", optional=True),), (Option("dry-run", "read and judge, store nothing"), JSON),
+                notes="Lossless, and twice is as good as once. Without FILE, or with -, from stdin."),
+    ),
+    "Daemon": (
+        Command(
+            "serve",
+            "Be the daemon, in the foreground",
+            "life",
+            "serve",
+            options=(
+                SET,
+                Option("standalone", "speak MCP on stdin and stdout too, in this one process"),
+                Option("idle-exit", "end when nobody has been connected for daemon.idle_minutes"),
+            ),
+        ),
+        Command("status", "Is the daemon up, and how are its parts?", "status", "status", options=(JSON,)),
+        Command("stop", "End the daemon; what was acknowledged is kept", "life", "stop", options=(JSON,)),
+        Command("restart", "End the daemon and start it again", "life", "restart", options=(JSON,)),
+        Command("reload", "Have the daemon read its settings again", "life", "reload"),
+        Command("logs", "What the daemon wrote", "life", "logs", options=(
+            Option("follow", "stay and show what comes", short="f"),
+            Option("lines", "begin so many lines back (50)", "N", "n"),
+        )),
+        Command("config show", "Every setting, with where it came from", "configuration", "show",
+                options=(SET, JSON)),
+    ),
+    "Programs": (
+        Command("stdio", "Speak MCP on stdin and stdout (alias: mcp); editors start this", "bridge", "main"),
+        Command("tool", "Call any tool, as an agent would; without NAME, list them", "tools", "tool",
+                (Operand("NAME", optional=True), Operand("KEY=VALUE", optional=True, many=True)),
+                (Option("seconds", "how long to wait for the answer (60)", "N"), JSON),
+                ('mimo tool memory_search query="when do we deploy" limit:=3',),
+                "key=value is text, key:=value is JSON, key=@FILE is the text of a file."),
+        Command("hook", "Answer an agent's hook; says nothing when there is nothing to say", "hook", "hook",
+                (Operand("EVENT", choices=EVENTS),)),
+        Command("completions", "Completions for your shell", "completions", "completions",
+                (Operand("SHELL", choices=SHELLS),), examples=("mimo completions fish | source",)),
+    ),
+}  # fmt: skip
+
+COMMANDS = {command.name: command for group in _GROUPS.values() for command in group}
+COMMANDS["mcp"] = COMMANDS["stdio"]
+
+
+def overview(name: str = "") -> str:
+    """`mimo --help`: one screen. With a command's name, that command's help."""
+    if name in COMMANDS and name:
+        from mimo.cli.words import explain
+
+        return explain(COMMANDS[name])
+    lines = [
+        "mimo: one memory for all your agents, on your machine",
+        "",
+        "usage: mimo [COMMAND] [--home DIR]",
+    ]
+    for group, commands in _GROUPS.items():
+        lines += ["", f"{group}:"]
+        lines += [f"  {command.name or 'mimo':<12} {command.summary}" for command in commands]
+    lines += ["", EXIT_CODES, "", "More on each: mimo COMMAND --help. Version: mimo --version."]
+    return "\n".join(lines)
