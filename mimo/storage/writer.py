@@ -1,0 +1,164 @@
+"""What the writer does in its thread: groups, checkpoints after the answers, and a disk that is full."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import apsw
+import outcome
+
+from mimo.home import Home
+from mimo.storage import ballast
+from mimo.storage.changes import last_seq
+from mimo.storage.connection import BUSY_MS, prepare_writer
+from mimo.storage.group import CommitFailed, Job, commit_group, fail_all, resolve
+from mimo.storage.translate import no_room, translation
+
+# 4 MB of log: a checkpoint costs two fsyncs, so it is not for every group.
+CHECKPOINT_PAGES = 1_000
+# A reader that stays pins the log. Past this many pages the writer waits for it, but never long.
+LONG_LOG_PAGES = 16_000
+PATIENCE_MS = 250
+# From so many free pages on (4 MB) an idle writer gives the disk back what was forgotten, a little at a time.
+SPARE_PAGES = 1_000
+SHRINK_PAGES = 512
+
+CHECKPOINTS = {
+    "passive": "PRAGMA wal_checkpoint(PASSIVE)",
+    "truncate": "PRAGMA wal_checkpoint(TRUNCATE)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """One group, as metrics see it."""
+
+    jobs: int
+    failed: int
+    seconds: float
+    wal_pages: int
+    last_seq: int
+
+
+class Writer:
+    """What is known from group to group. For the writer's thread; others may read its counts."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self.full = False  # only what frees something is admitted
+        self.wal_pages = 0
+        self.checkpoint_errors = 0
+        self._last_seq = 0
+
+    def open(self, db: apsw.Connection) -> None:
+        """The writer's settings, on a file that is known as ours."""
+        prepare_writer(db)
+        db.set_wal_hook(self._told_of_pages)
+
+    def serve(self, db: apsw.Connection, jobs: Sequence[Job]) -> Committed:
+        """Gives every job its result.
+
+        Raises:
+            CommitFailed: the fate of its jobs is unknown; `resolve` it on another connection.
+        """
+        began = time.perf_counter()
+        if self.full and ballast.stow(self._home):
+            self.full = False  # somebody has made room
+        admitted = [job for job in jobs if job.frees or not self.full]
+        if admitted:
+            self._commit(db, admitted)
+        fail_all([job for job in jobs if job.result is None], no_room(self._home.database))
+        if self.full:
+            self._make_room(db)
+        failed = sum(isinstance(job.result, outcome.Error) for job in jobs)
+        with suppress(apsw.Error):  # a disk that fails now does not undo the commit: the next group will tell
+            self._last_seq = last_seq(db)
+        return Committed(len(jobs), failed, time.perf_counter() - began, self.wal_pages, self._last_seq)
+
+    def tidy(self, db: apsw.Connection) -> None:
+        """After the answers: keeps the log short."""
+        if self.wal_pages >= LONG_LOG_PAGES:
+            self.checkpoint(db, "truncate")
+        elif self.wal_pages >= CHECKPOINT_PAGES:
+            self.checkpoint(db, "passive")
+
+    def rest(self, db: apsw.Connection) -> None:
+        """When nobody has written for a while: an empty log, and free pages back to the disk."""
+        if cast("int", db.execute("PRAGMA freelist_count").get) >= SPARE_PAGES:
+            shrink(db)
+        self.checkpoint(db, "truncate")
+
+    def checkpoint(self, db: apsw.Connection, mode: Literal["passive", "truncate"]) -> bool:
+        """Copies the log into the file; whether all of it.
+
+        A checkpoint that fails has lost nothing, the log has it still: it is counted, and tried again later.
+        """
+        db.set_busy_timeout(PATIENCE_MS)
+        try:
+            busy, pages, copied = cast("tuple[int, int, int]", db.execute(CHECKPOINTS[mode]).fetchall()[0])
+        except apsw.Error as error:
+            self.checkpoint_errors += 1
+            if isinstance(error, apsw.FullError):
+                self._give_up_ballast()
+            return False
+        finally:
+            db.set_busy_timeout(BUSY_MS)
+        self.wal_pages = max(pages, 0) if mode == "truncate" else self.wal_pages
+        if pages == copied:
+            self.wal_pages = 0  # the next write begins the log anew
+        return not busy and pages == copied
+
+    def _commit(self, db: apsw.Connection, jobs: Sequence[Job]) -> None:
+        try:
+            commit_group(db, jobs)
+        except apsw.FullError:
+            self._when_full(db, jobs)
+        except CommitFailed as failure:
+            full = failure.__cause__
+            if not isinstance(full, apsw.FullError):
+                raise
+            if not resolve(db, jobs, no_room(self._home.database)):
+                self._when_full(db, jobs)
+        except apsw.Error as error:  # it could not begin, or was lost before COMMIT: nothing was written
+            fail_all(jobs, translation(error, self._home.database) or error)
+
+    def _when_full(self, db: apsw.Connection, jobs: Sequence[Job]) -> None:
+        """Nothing of the group was written. What frees something tries again, alone, in the room of the ballast."""
+        self._give_up_ballast()
+        for job in jobs:
+            if not job.frees:
+                job.fail(no_room(self._home.database))
+                continue
+            job.result = None
+            try:
+                commit_group(db, [job])
+            except apsw.Error as error:
+                job.fail(translation(error, self._home.database) or error)
+
+    def _give_up_ballast(self) -> None:
+        if ballast.room(self._home) < ballast.ENOUGH:  # else it is no full disk, but a limit of SQLite's own
+            self.full = True
+            ballast.release(self._home)
+
+    def _make_room(self, db: apsw.Connection) -> None:
+        with suppress(apsw.FullError):  # not even room to make room: it is the disk's owner's turn
+            shrink(db)
+        self.checkpoint(db, "truncate")
+
+    def _told_of_pages(self, db: apsw.Connection, name: str, pages: int) -> int:
+        self.wal_pages = pages
+        return apsw.SQLITE_OK
+
+
+def shrink(db: apsw.Connection, pages: int = SHRINK_PAGES) -> None:
+    """Takes up to so many free pages off the end of the file, which gives them back with the next checkpoint."""
+    db.execute(f"PRAGMA incremental_vacuum({pages:d})").fetchall()
+
+
+def optimize(db: apsw.Connection, *, opened: bool = False) -> None:
+    """Brings the query planner's figures up to date; `opened` for the first time on a connection."""
+    db.execute("PRAGMA optimize = 0x10002" if opened else "PRAGMA optimize").fetchall()
