@@ -1,0 +1,200 @@
+"""One call, from a name and arguments to an answer or an error that a caller can use.
+
+Whatever a handler does, the daemon goes on: a bug is an error with an id, its traceback is in the log.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import secrets
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import trio
+
+from mimo.errors import Broken, Forbidden, MimoError, TooSlow
+from mimo.gateway.arguments import validated
+from mimo.gateway.capacity import LIMITS, Limit, Load, Places
+from mimo.gateway.toolbox import Toolbox
+from mimo.observability import logs
+from mimo.observability.events import Events
+from mimo.observability.metrics import Metrics
+from mimo.observability.news import ToolCalled
+from mimo.tool import Answer, Call, Capacity, Tool
+
+log = logging.getLogger(__name__)
+
+OK, FAILED, CANCELLED = "ok", "failed", "cancelled"
+RECENT = 100  # calls whose durations are kept, for `p99`
+
+
+@dataclass(slots=True)
+class _Course:
+    """What is to be told about a call when it has ended."""
+
+    tool: Tool | None = None
+    outcome: str = CANCELLED
+
+
+class Dispatch:
+    """Runs calls. One object for all doors, so that the limits hold for the house."""
+
+    def __init__(
+        self,
+        toolbox: Toolbox,
+        events: Events,
+        metrics: Metrics,
+        limits: Mapping[Capacity, Limit] = LIMITS,
+    ) -> None:
+        self.toolbox = toolbox
+        self._events = events
+        self._metrics = metrics
+        self._places = {each: Places(each, limits.get(each, LIMITS[each])) for each in Capacity}
+        self._recent = deque[float](maxlen=RECENT)
+        self._told_refused: dict[str, int] = {}
+        metrics.before_render(self._measure)
+
+    async def call(self, name: str, arguments: object, call: Call, *, seconds: float | None = None) -> Answer:
+        """Run a tool. `seconds` shortens the tool's own deadline, the wait for a place included.
+
+        Cancelling it cancels the handler. Raises only `MimoError`s:
+            UnknownTool, Forbidden, InvalidArguments: nothing was run.
+            Busy: too many calls of this kind; nothing was run.
+            TooSlow: the deadline passed first.
+            Broken: a bug of ours; its id is in the message and in the log.
+            Others: as the tool says.
+        """
+        began, course = time.perf_counter(), _Course()
+        with logs.about(request=call.id, client=call.client.name, tool=name[:128], private=arguments):
+            try:
+                answer = await self._run(name, arguments, call, seconds, course)
+                course.outcome = FAILED if answer.failed else OK
+                return answer
+            except MimoError as error:
+                course.outcome = error.kind
+                raise
+            finally:
+                self._tell(call, course, time.perf_counter() - began)
+
+    def loads(self) -> Sequence[Load]:
+        """How full each class is, for status and for who must decide what to refuse."""
+        return [places.load() for places in self._places.values()]
+
+    def p99(self) -> float:
+        """How long the slowest of the last hundred calls took, in seconds; 0 before the first."""
+        ordered = sorted(self._recent)
+        return ordered[math.ceil(0.99 * len(ordered)) - 1] if ordered else 0.0
+
+    async def _run(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None,
+        call: Call,
+        seconds: float | None,
+        course: _Course,
+    ) -> Answer:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        course.tool = tool = self.toolbox.find(name)
+        _allow(tool, call)
+        seconds = max(0.0, tool.seconds if seconds is None else min(seconds, tool.seconds))
+        with trio.move_on_after(seconds) as deadline:
+            return await self._handle(tool, arguments, call)
+        assert deadline.cancelled_caught
+        raise _too_slow(tool, seconds)
+
+    async def _handle(self, tool: Tool, arguments: object, call: Call) -> Answer:
+        """Run the handler, and turn whatever is raised into a `MimoError` or a cancellation."""
+        try:
+            fitting = validated(tool, arguments, self.toolbox.schema(tool))
+            async with self._places[tool.competes_for].place():
+                answer = cast("object", await tool.handler(fitting, call))
+            if not isinstance(answer, Answer):
+                raise TypeError(f"the handler of {tool.name} gave {type(answer).__name__} and not an Answer")
+            return answer
+        except trio.Cancelled:
+            raise
+        except BaseExceptionGroup as group:
+            cancelled, errors = group.split(trio.Cancelled)
+            if cancelled is not None:
+                # Nobody waits for the errors any more, and they must not end the door that cancelled us.
+                if errors is not None and errors.subgroup(_ends_the_process) is not None:
+                    raise
+                if errors is not None and not isinstance(_only(errors), MimoError):
+                    _broken(tool, errors)
+                raise cancelled from None
+            error = _only(group)
+            if isinstance(error, MimoError):
+                raise error from error.__cause__
+            if group.subgroup(_ends_the_process) is not None:
+                raise
+            raise _translated(tool, error) from group
+        except MimoError:
+            raise
+        except (Exception, SystemExit) as error:  # a library that ends the process does not end ours
+            raise _translated(tool, error) from error
+
+    def _tell(self, call: Call, course: _Course, seconds: float) -> None:
+        name = course.tool.name if course.tool is not None else None
+        self._metrics.called(name, course.outcome, seconds)
+        if course.tool is not None and course.outcome != CANCELLED:
+            self._recent.append(seconds)
+        self._events.publish(ToolCalled(name or "", call.client.name, course.outcome, seconds, call.id))
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("call ended", extra={"outcome": course.outcome, "seconds": round(seconds, 6)})
+
+    def _measure(self) -> None:
+        for load in self.loads():
+            label = load.capacity.value
+            self._metrics.running.labels(label).set(load.running)
+            self._metrics.waiting.labels(label).set(load.waiting)
+            self._metrics.running_limit.labels(label).set(load.limit.running)
+            self._metrics.waiting_limit.labels(label).set(load.limit.waiting)
+            self._metrics.refused.labels(label).inc(load.refused - self._told_refused.get(label, 0))
+            self._told_refused[label] = load.refused
+
+
+def _allow(tool: Tool, call: Call) -> None:
+    scope = "write" if tool.writes else "read"
+    if scope not in call.client.scopes and "admin" not in call.client.scopes:
+        raise Forbidden(
+            f"{tool.name} needs the scope '{scope}'; this caller has: "
+            f"{', '.join(sorted(call.client.scopes)) or 'none'}",
+            tool=tool.name,
+            scope=scope,
+        )
+
+
+def _too_slow(tool: Tool, seconds: float) -> TooSlow:
+    unsure = "; whether it was done is not known, asking again with the same key tells" if tool.writes else ""
+    return TooSlow(f"{tool.name} was not done within {seconds:g} s{unsure}", tool=tool.name, seconds=seconds)
+
+
+def _translated(tool: Tool, error: BaseException) -> MimoError:
+    if isinstance(error, trio.TooSlowError):  # a deadline that the handler set itself
+        return TooSlow(f"a part of {tool.name} was not done in time", tool=tool.name)
+    return _broken(tool, error)
+
+
+def _broken(tool: Tool, error: BaseException) -> Broken:
+    """Log a bug once, and give the error that names the log's line."""
+    id_ = secrets.token_hex(4)
+    log.error("a bug in %s (%s)", tool.name, id_, exc_info=error, extra={"id": id_})
+    return Broken(f"{tool.name} failed by a bug of mimo; the log has it under {id_}", id=id_, tool=tool.name)
+
+
+def _only(error: BaseException) -> BaseException:
+    """The error in a group of one; a group of several stays one."""
+    while isinstance(error, BaseExceptionGroup):
+        inside = cast("BaseExceptionGroup[BaseException]", error).exceptions
+        if len(inside) != 1:
+            break
+        error = inside[0]
+    return cast("BaseException", error)
+
+
+def _ends_the_process(error: BaseException) -> bool:
+    return isinstance(error, KeyboardInterrupt)

@@ -1,0 +1,165 @@
+"""Lines on stderr for the operator: JSON for machines, text for people, and never a memory's text above DEBUG.
+
+Who is asking travels in a context variable, so that every line of a call names its request, client and tool.
+Stdout is never touched: it belongs to the protocol.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import json
+import logging
+import re
+import time
+import traceback
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, cast
+
+from mimo.observability.stderr import StderrHandler
+
+Form: TypeAlias = Literal["auto", "json", "text"]
+
+# Shorter pieces of an argument ("user", "fact") are words of ours, and say nothing about anybody.
+TELLING = 8
+LONGEST_MESSAGE = 2000
+# Pydantic repeats the input in its message, cut in the middle, so that no search for the whole finds it.
+PYDANTIC_INPUT = re.compile(r"input_value=.*?, input_type=", re.DOTALL)
+STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """Whose work a line belongs to; `private` is what was handed in, and is kept out of the lines."""
+
+    request: str = ""
+    client: str = ""
+    tool: str = ""
+    private: object = None
+
+
+NOBODY = About()
+_about: contextvars.ContextVar[About] = contextvars.ContextVar("mimo_log_about", default=NOBODY)
+
+
+@contextmanager
+def about(*, request: str = "", client: str = "", tool: str = "", private: object = None) -> Generator[None]:
+    """Lines logged inside, and in tasks started inside, name this request."""
+    token = _about.set(About(request, client, tool, private))
+    try:
+        yield
+    finally:
+        _about.reset(token)
+
+
+def configure(level: str = "info", form: Form = "auto", *, fd: int = 2) -> StderrHandler:
+    """Set logging up for the whole process. Called by the composition root; called again, it replaces what it did."""
+    root = logging.getLogger()
+    for old in [each for each in root.handlers if isinstance(each, StderrHandler)]:
+        root.removeHandler(old)
+        old.close()
+    handler = StderrHandler(fd)
+    handler.setFormatter(TextLines() if _for_people(form, handler) else JsonLines())
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+    logging.raiseExceptions = False  # a line that cannot be written must not be complained about on stderr
+    return handler
+
+
+def _for_people(form: Form, handler: StderrHandler) -> bool:
+    return handler.is_terminal if form == "auto" else form == "text"
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        whose = _about.get()
+        line: dict[str, Any] = {
+            "time": _iso(record.created),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        for name in ("request", "client", "tool"):
+            if value := getattr(whose, name):
+                line[name] = value
+        line.update(_fields(record))
+        if trace := _trace(record):
+            line["traceback"] = trace
+        if record.levelno > logging.DEBUG:
+            line = cast("dict[str, Any]", _discreet(line, _secrets(whose.private)))
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+class TextLines(logging.Formatter):
+    """A line that a person can read, followed by the traceback if there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        whose = _about.get()
+        named = {name: value for name in ("tool", "client", "request") if (value := getattr(whose, name))}
+        facts = " ".join(f"{name}={_short(value)}" for name, value in (_fields(record) | named).items())
+        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
+        line = f"{clock}.{int(record.msecs):03d} {record.levelname:<8} {record.name}: {record.getMessage()}"
+        line = f"{line}  {facts}" if facts else line
+        line = line.replace("\r", "\\r").replace("\n", "\\n").replace("\x1b", "\\x1b")
+        if trace := _trace(record):
+            line = f"{line}\n{trace.rstrip()}"
+        if record.levelno > logging.DEBUG:
+            line = cast("str", _discreet(line, _secrets(whose.private)))
+        return line
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    """What was given as `extra`."""
+    return {name: value for name, value in vars(record).items() if name not in STANDARD}
+
+
+def _trace(record: logging.LogRecord) -> str:
+    if not record.exc_info or record.exc_info[1] is None:
+        return ""
+    text = "".join(traceback.format_exception(record.exc_info[1]))
+    return PYDANTIC_INPUT.sub("input_value=..., input_type=", text)
+
+
+def _secrets(private: object) -> list[str]:
+    """The texts in a call's arguments, in the ways in which a message may repeat them; longest first."""
+    found: set[str] = set()
+    left: list[object] = [private]
+    while left:
+        value = left.pop()
+        if isinstance(value, Mapping):
+            left.extend(cast("Mapping[str, object]", value).values())
+        elif isinstance(value, list | tuple):
+            left.extend(cast("list[object]", value))
+        elif isinstance(value, str):
+            found.update({value, repr(value)[1:-1], json.dumps(value)[1:-1], *value.splitlines()})
+    return sorted((each for each in found if len(each.strip()) >= TELLING), key=len, reverse=True)
+
+
+def _discreet(value: Any, secrets: list[str]) -> Any:
+    """The same without what the caller has handed in, and without the rest of an endless message."""
+    if isinstance(value, str):
+        for secret in secrets:
+            if secret in value:
+                value = value.replace(secret, f"<{len(secret)} characters>")
+        return "\n".join(
+            line if len(line) <= LONGEST_MESSAGE else f"{line[:LONGEST_MESSAGE]}... ({len(line)} characters)"
+            for line in value.split("\n")
+        )
+    if isinstance(value, Mapping):
+        return {name: _discreet(each, secrets) for name, each in cast("Mapping[str, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_discreet(each, secrets) for each in cast("list[Any]", value)]
+    return value if value is None or isinstance(value, bool | int | float) else _discreet(str(value), secrets)
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return json.dumps(text, ensure_ascii=False) if " " in text or not text else text
+
+
+def _iso(seconds: float) -> str:
+    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{whole}.{int(seconds % 1 * 1000):03d}Z"
