@@ -74,12 +74,19 @@ class Outlet(Protocol):
         """A line for the client's log, if it asked for this level."""
         ...
 
-    async def ask(self, method: str, params: JsonObject) -> JsonObject:
+    async def ask(self, method: str, params: JsonObject, key: str | None = None) -> JsonObject:
         """A question to the client (`elicitation/create`, `sampling/createMessage`, `roots/list`).
 
+        Ask before you change anything: for clients without a session the handler runs anew from its
+        first line with each answer, and `key` (or else the order) tells which answer is whose.
+
         Raises:
-            Unavailable: the client did not offer to answer such questions.
+            Unavailable: the client did not offer to answer such questions, or did not answer.
         """
+        ...
+
+    async def ask_all(self, questions: Mapping[str, tuple[str, JsonObject]]) -> Mapping[str, JsonObject]:
+        """Several questions at once, each a method and its params, by key."""
         ...
 
 
@@ -92,8 +99,11 @@ class Silence:
     async def log(self, level: str, data: Any, logger: str | None = None) -> None:
         pass
 
-    async def ask(self, method: str, params: JsonObject) -> JsonObject:
+    async def ask(self, method: str, params: JsonObject, key: str | None = None) -> JsonObject:
         raise Unavailable(f"this client cannot be asked ({method})")
+
+    async def ask_all(self, questions: Mapping[str, tuple[str, JsonObject]]) -> Mapping[str, JsonObject]:
+        raise Unavailable(f"this client cannot be asked ({', '.join(sorted(questions))})")
 
 
 SILENCE = Silence()

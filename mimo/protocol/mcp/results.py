@@ -1,0 +1,159 @@
+"""What we answer, in the newest revision's shape; `downlevel` changes it for older ones."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+from mimo.protocol.jsonrpc import Object, encode
+from mimo.protocol.mcp.about import ServerInfo
+from mimo.protocol.mcp.revisions import MODERN
+from mimo.tool import Answer, Contents, JsonObject, Message, Prompt, Resource, ResourceTemplate, Tool
+
+# Lists change when a skill comes or goes, and whoever listens is told; the rest ask again after a minute.
+LIST_TTL_MS = 60_000
+MAX_COMPLETIONS = 100
+
+
+def tool(shown: Tool, schema: JsonObject) -> Object:
+    said: Object = {"name": shown.name}
+    if shown.title:
+        said["title"] = shown.title
+    said["description"] = shown.description
+    said["inputSchema"] = schema
+    if shown.output_schema is not None:
+        said["outputSchema"] = shown.output_schema
+    said["annotations"] = {
+        "readOnlyHint": not shown.writes,
+        "destructiveHint": shown.destructive,
+        "idempotentHint": shown.idempotent or not shown.writes,
+        "openWorldHint": shown.open_world,
+    }
+    if shown.icons:
+        said["icons"] = [dict(icon) for icon in shown.icons]
+    return _with_meta(said, shown.meta)
+
+
+def resource(shown: Resource) -> Object:
+    return _with_meta({"uri": shown.uri, **_described(shown), "mimeType": shown.mime}, shown.meta)
+
+
+def template(shown: ResourceTemplate) -> Object:
+    return _with_meta(
+        {"uriTemplate": shown.template, **_described(shown), "mimeType": shown.mime}, shown.meta
+    )
+
+
+def prompt(shown: Prompt) -> Object:
+    said = _described(shown)
+    if shown.arguments:
+        said["arguments"] = [
+            {"name": argument.name, "description": argument.description, "required": argument.required}
+            for argument in shown.arguments
+        ]
+    return _with_meta(said, shown.meta)
+
+
+def listed(name: str, items: list[Object], cursor: str | None) -> Object:
+    said: Object = {"resultType": "complete", name: items, "ttlMs": LIST_TTL_MS, "cacheScope": "private"}
+    if cursor is not None:
+        said["nextCursor"] = cursor
+    return said
+
+
+def called(answer: Answer) -> Object:
+    """A tool's answer. Data without blocks is said as text too, since some clients read nothing else."""
+    said: Object = {"resultType": "complete", "content": list(answer.content)}
+    if answer.data is not None:
+        said["structuredContent"] = answer.data
+        if not answer.content:
+            said["content"] = [{"type": "text", "text": encode(answer.data).decode()}]
+    if answer.failed:
+        said["isError"] = True
+    return _with_meta(said, answer.meta)
+
+
+def read(contents: Sequence[Contents]) -> Object:
+    return {
+        "resultType": "complete",
+        "contents": [_content(part) for part in contents],
+        "ttlMs": 0,
+        "cacheScope": "private",
+    }
+
+
+def prompted(shown: Prompt, messages: Sequence[Message]) -> Object:
+    said: Object = {"resultType": "complete"}
+    if shown.description:
+        said["description"] = shown.description
+    said["messages"] = [{"role": message.role, "content": dict(message.content)} for message in messages]
+    return said
+
+
+def completed(values: Sequence[str]) -> Object:
+    first = list(values[:MAX_COMPLETIONS])
+    more = len(values) > MAX_COMPLETIONS
+    return {
+        "resultType": "complete",
+        "completion": {"values": first, "total": len(values), "hasMore": more},
+    }
+
+
+def discovered(about: ServerInfo) -> Object:
+    return {
+        "resultType": "complete",
+        "supportedVersions": list(MODERN),
+        "capabilities": capabilities(about),
+        "instructions": about.instructions,
+        "ttlMs": LIST_TTL_MS,
+        "cacheScope": "private",
+    }
+
+
+def initialized(about: ServerInfo, version: str) -> Object:
+    return {
+        "protocolVersion": version,
+        "capabilities": capabilities(about),
+        "serverInfo": about.implementation(),
+        "instructions": about.instructions,
+    }
+
+
+def capabilities(about: ServerInfo) -> Object:
+    said: Object = {
+        "tools": {"listChanged": True},
+        "resources": {"listChanged": True, "subscribe": True},
+        "prompts": {"listChanged": True},
+        "completions": {},
+        "logging": {},
+    }
+    if about.extensions:
+        said["extensions"] = dict(about.extensions)
+    return said
+
+
+def empty() -> Object:
+    return {"resultType": "complete"}
+
+
+def _described(shown: Resource | ResourceTemplate | Prompt) -> Object:
+    said: Object = {"name": shown.name}
+    if shown.title:
+        said["title"] = shown.title
+    if shown.description:
+        said["description"] = shown.description
+    return said
+
+
+def _with_meta(said: Object, meta: JsonObject) -> Object:
+    if meta:
+        said["_meta"] = dict(meta)
+    return said
+
+
+def _content(part: Contents) -> Object:
+    body: dict[str, Any] = (
+        {"text": part.body} if isinstance(part.body, str) else {"blob": base64.b64encode(part.body).decode()}
+    )
+    return {"uri": part.uri, "mimeType": part.mime, **body}

@@ -1,0 +1,121 @@
+"""Where the errands of all MCP peers are run: tools by dispatch, and resources, prompts and completion."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, TypeVar
+
+import trio
+
+from mimo.errors import Broken, MimoError, NotFound, TooSlow
+from mimo.protocol.jsonrpc import Object
+from mimo.protocol.mcp import results
+from mimo.protocol.mcp.about import ServerInfo
+from mimo.protocol.mcp.conversation import Catalogue
+from mimo.protocol.mcp.events import Work
+from mimo.protocol.mcp.operations import CallTool, Complete, GetPrompt, Kind, ReadResource
+from mimo.protocol.mcp.seal import Seal
+from mimo.tool import Answer, Call, Prompt, Resource, ResourceTemplate
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+# Reading and completing is done while a person or an agent waits; tools bring their own deadline.
+PATIENCE = 30.0
+
+
+class Offered(Catalogue, Protocol):
+    """What can be listed, and found again by its name."""
+
+    def find_resource(self, uri: str) -> Resource | ResourceTemplate: ...
+    def find_prompt(self, name: str) -> Prompt: ...
+
+
+class Dispatch(Protocol):
+    async def call(self, name: str, arguments: object, call: Call, *, seconds: float | None = None) -> Answer:
+        """Run a tool. Raises only MimoError."""
+        ...
+
+
+class Listener(Protocol):
+    """A peer that wants to hear of changes."""
+
+    def changed(self, kind: Kind) -> None: ...
+    def updated(self, uri: str) -> None: ...
+
+
+class Desk:
+    """What all peers of one daemon share, whatever door they came through."""
+
+    def __init__(
+        self, about: ServerInfo, offered: Offered, dispatch: Dispatch, *, key: bytes | None = None
+    ) -> None:
+        self.about = about
+        self.offered = offered
+        self.seal = Seal(key or secrets.token_bytes(32))
+        self._dispatch = dispatch
+        self._listeners: set[Listener] = set()
+
+    def join(self, listener: Listener) -> None:
+        self._listeners.add(listener)
+
+    def leave(self, listener: Listener) -> None:
+        self._listeners.discard(listener)
+
+    def changed(self, kind: Kind) -> None:
+        """A list is not what it was: tell those who listen."""
+        for listener in tuple(self._listeners):
+            listener.changed(kind)
+
+    def updated(self, uri: str) -> None:
+        """A resource is not what it was: tell those who watch it."""
+        for listener in tuple(self._listeners):
+            listener.updated(uri)
+
+    def now(self) -> float:
+        """Wall time, because sealed states outlive a process when the key does."""
+        return time.time()
+
+    async def run(self, work: Work, call: Call) -> Object:
+        """The result of one errand, in the newest shape. Raises: MimoError."""
+        match work.errand:
+            case CallTool(name, arguments):
+                return results.called(await self._dispatch.call(name, arguments, call))
+            case ReadResource(uri):
+                found = self.offered.find_resource(uri)
+                return results.read(await _bounded(lambda: found.read(uri, call)))
+            case GetPrompt(name, arguments):
+                prompt = self.offered.find_prompt(name)
+                return results.prompted(prompt, await _bounded(lambda: prompt.get(arguments, call)))
+            case Complete():
+                return results.completed(await self._complete(work.errand))
+
+    async def _complete(self, asked: Complete) -> Sequence[str]:
+        if asked.of == "prompt":
+            complete = self.offered.find_prompt(asked.name).complete
+        else:
+            known = {template.template: template for template in self.offered.templates()}
+            if asked.name not in known:
+                raise NotFound(f"no resource template {asked.name[:100]!r}", uri=asked.name[:256])
+            complete = known[asked.name].complete
+        if complete is None:
+            return ()
+        return await _bounded(lambda: complete(asked.argument, asked.begun, asked.others))
+
+
+async def _bounded(work: Callable[[], Awaitable[T]]) -> T:
+    """The same promise that dispatch gives for tools: within a deadline, and only our own errors."""
+    try:
+        with trio.fail_after(PATIENCE):
+            return await work()
+    except MimoError:
+        raise
+    except trio.TooSlowError as error:
+        raise TooSlow(f"not done within {PATIENCE:g} s") from error
+    except Exception as error:
+        identity = secrets.token_hex(4)
+        log.exception("an errand broke", extra={"id": identity})
+        raise Broken(f"something broke on our side (see {identity} in the log)", id=identity) from error

@@ -1,0 +1,137 @@
+"""A stream of newline-framed JSON-RPC as a connection: what our socket and our stdio have in common."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+import trio
+
+from mimo.errors import MimoError
+from mimo.protocol import jsonrpc
+from mimo.protocol.jsonrpc import Id, Lines, Malformed, Request, parse
+from mimo.protocol.mcp.failures import failure
+from mimo.protocol.mcp.revisions import NEWEST_LEGACY
+from mimo.tool import Client, Json, JsonObject
+from mimo.transports.desk import Desk
+from mimo.transports.outbox import Outbox, Stalled
+from mimo.transports.peer import Peer
+
+# Answers requests of our own programs, whose methods begin with `mimo/`. Raises only MimoError.
+Control: TypeAlias = Callable[[str, JsonObject, Client], Awaitable[Json]]
+Stream: TypeAlias = "trio.abc.Stream | trio.StapledStream[trio.abc.SendStream, trio.abc.ReceiveStream]"
+
+OURS = "mimo/"
+CHUNK = 64 * 1024
+# A client that has said all it will say gets its last answers for this long.
+LAST_ANSWERS = 0.8
+
+
+class LineStream:
+    """The lines of a byte stream, as many at a time as have come."""
+
+    def __init__(self, stream: trio.abc.ReceiveStream) -> None:
+        self._stream = stream
+        self._lines = Lines()
+        self._ready: deque[bytes | bytearray | Malformed] = deque()
+        self._ended = False
+
+    async def one(self) -> bytes | bytearray | Malformed | None:
+        """The next line; None at the end."""
+        while not self._ready and not self._ended:
+            await self._fill()
+        return self._ready.popleft() if self._ready else None
+
+    async def some(self) -> list[bytes | bytearray | Malformed]:
+        """All lines that are there, at least one; none at the end."""
+        while not self._ready and not self._ended:
+            await self._fill()
+        lines = list(self._ready)
+        self._ready.clear()
+        return lines
+
+    async def _fill(self) -> None:
+        try:
+            chunk = await self._stream.receive_some(CHUNK)
+        except trio.BrokenResourceError:
+            chunk = b""
+        self._ready.extend(self._lines.feed(chunk))
+        if not chunk:
+            self._ended = True
+            if torn := self._lines.end():
+                self._ready.append(torn)
+
+
+class Connection:
+    """One client on a stream, from its first message to its last answer. Cancelling `run` hangs up."""
+
+    def __init__(self, stream: Stream, desk: Desk) -> None:
+        self.lines = LineStream(stream)
+        self._desk = desk
+        self._outbox = Outbox(stream)
+        self._leaving = trio.Event()
+
+    def say(self, frame: bytes, to: Id | None = None) -> None:
+        self._outbox.put(frame + b"\n")
+
+    async def room(self) -> None:
+        await self._outbox.room()
+
+    def leave(self) -> None:
+        """Read nothing more; answer what is in flight, and hang up."""
+        self._leaving.set()
+
+    async def run(self, client: Client, principal: str, control: Control | None = None) -> None:
+        """Serve this client until it leaves, does not read any more, or we do not want to go on.
+
+        With `control`, requests whose methods begin with `mimo/` are its to answer.
+
+        Raises:
+            Stalled: it stopped reading.
+        """
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._outbox.run)
+                peer = Peer(self._desk, self, nursery, client, principal)
+                self._desk.join(peer)
+                try:
+                    await self._listen(peer, nursery, control)
+                    peer.goodbye()
+                    with trio.move_on_after(LAST_ANSWERS):
+                        await peer.quiet()
+                        await self._outbox.emptied()
+                finally:
+                    self._desk.leave(peer)
+                nursery.cancel_scope.cancel()
+        except* trio.BrokenResourceError:
+            pass  # it has gone: there is nobody to tell
+        except* Stalled as group:
+            raise Stalled(str(group.exceptions[0])) from None
+
+    async def _listen(self, peer: Peer, nursery: trio.Nursery, control: Control | None) -> None:
+        """Until the client has said all, or we leave."""
+        async with trio.open_nursery() as listening:
+
+            async def leave() -> None:
+                await self._leaving.wait()
+                listening.cancel_scope.cancel()
+
+            listening.start_soon(leave)
+            while lines := await self.lines.some():
+                for line in lines:
+                    message = line if isinstance(line, Malformed) else parse(line)
+                    if control and isinstance(message, Request) and message.method.startswith(OURS):
+                        nursery.start_soon(self._answer, control, message, peer.client)
+                    else:
+                        peer.receive(message)
+                await self.room()
+            listening.cancel_scope.cancel()
+
+    async def _answer(self, control: Control, request: Request, client: Client) -> None:
+        try:
+            value = await control(request.method, request.params, client)
+        except MimoError as error:
+            self.say(jsonrpc.error(request.id, failure(error, NEWEST_LEGACY)))
+        else:
+            self.say(jsonrpc.encode({"jsonrpc": "2.0", "id": request.id, "result": value}))

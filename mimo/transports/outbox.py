@@ -1,0 +1,84 @@
+"""What waits to be written to one client: many small frames leave in few writes, and the wait is bounded."""
+
+from __future__ import annotations
+
+import trio
+
+# A reader that is merely busy is given this much room; one that has stopped reading does not get more.
+FULL = 8 * 1024 * 1024
+# From here on we do not read from this client either, so that its own pipe tells it to wait.
+CROWDED = 1024 * 1024
+PATIENCE = 30.0
+CHUNK = 64 * 1024
+
+
+class Stalled(Exception):
+    """The client does not read what it is sent."""
+
+
+class Outbox:
+    """Frames in, bytes out, in order. `put` never waits; `room` does, for those who can.
+
+    `run` ends only by cancellation or when the client is lost or stalled.
+    """
+
+    def __init__(self, stream: trio.abc.SendStream, full: int = FULL, patience: float = PATIENCE) -> None:
+        self._stream = stream
+        self._full = full
+        self._patience = patience
+        self._waiting: list[bytes] = []
+        self._size = 0
+        self._scope = trio.CancelScope()
+        self._news = trio.Event()
+        self._room = trio.Event()
+        self._room.set()
+        self._empty = trio.Event()
+        self._empty.set()
+
+    def put(self, frame: bytes) -> None:
+        """One frame may be larger than all the room there is, but nothing is added on top of too much."""
+        if self._size > self._full:
+            self._scope.cancel()
+            return
+        self._waiting.append(frame)
+        self._size += len(frame)
+        self._news.set()
+        if self._empty.is_set():
+            self._empty = trio.Event()
+        if self._size > CROWDED and self._room.is_set():
+            self._room = trio.Event()
+
+    async def room(self) -> None:
+        """Until the client has read enough of what it was sent."""
+        await self._room.wait()
+
+    async def emptied(self) -> None:
+        """Until everything that was put has been written."""
+        await self._empty.wait()
+
+    async def run(self) -> None:
+        """Raises: Stalled, trio.BrokenResourceError."""
+        with self._scope:
+            while True:
+                await self._news.wait()
+                # Whatever else this turn of the loop has to say goes into the same write.
+                await trio.lowlevel.checkpoint()
+                self._news = trio.Event()
+                data = memoryview(b"".join(self._waiting))
+                self._waiting.clear()
+                for start in range(0, len(data), CHUNK):
+                    await self._write(data[start : start + CHUNK])
+                if not self._waiting:
+                    self._empty.set()
+        if self._scope.cancelled_caught:
+            raise Stalled(f"{self._size} bytes wait for a client that does not read")
+
+    async def _write(self, part: memoryview) -> None:
+        try:
+            with trio.fail_after(self._patience):
+                await self._stream.send_all(part)
+        except trio.TooSlowError as error:
+            raise Stalled(f"nothing was read for {self._patience:g} s") from error
+        self._size -= len(part)
+        if self._size <= CROWDED:
+            self._room.set()

@@ -1,0 +1,215 @@
+"""One MCP peer on any stream of messages: its calls run side by side, and each may speak while it works."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, cast
+
+import trio
+
+from mimo.errors import MimoError, Unavailable
+from mimo.protocol.jsonrpc import Batch, Id, Message, Object, Response
+from mimo.protocol.mcp.conversation import Conversation
+from mimo.protocol.mcp.events import Do, Event, Heard, Met, Noted, Say, Stop, Work
+from mimo.protocol.mcp.operations import Complete, Kind
+from mimo.protocol.mcp.questions import Answers, InputRequired, Question, check_offered
+from mimo.protocol.mcp.seal import place
+from mimo.protocol.mcp.terms import Terms
+from mimo.tool import Call, Client, JsonObject
+from mimo.transports.desk import Desk
+
+_numbers = itertools.count(1)
+
+
+class Wire(Protocol):
+    """The way back to a client."""
+
+    def say(self, frame: bytes, to: Id | None) -> None:
+        """Queue a frame, which belongs to the request `to` if to any. Never waits."""
+        ...
+
+    async def room(self) -> None:
+        """Until the client has read enough of what it was sent before."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class _Awaited:
+    """A question of ours to a legacy client."""
+
+    heard: trio.Event = field(default_factory=trio.Event)
+    response: Response | None = None
+
+
+class Peer:
+    """Feed it messages with `receive`; its tasks live in the nursery that it was given.
+
+    `principal` says who this is as far as the door can tell; what one principal was told to keep for a
+    retry does not open for another.
+    """
+
+    def __init__(self, desk: Desk, wire: Wire, nursery: trio.Nursery, client: Client, principal: str) -> None:
+        self.client = client
+        self.conversation = Conversation(desk.about, desk.offered)
+        self._desk = desk
+        self._wire = wire
+        self._nursery = nursery
+        self._principal = principal
+        self._scopes: dict[Work, trio.CancelScope] = {}
+        self._awaited: dict[str, _Awaited] = {}
+        self._quiet = trio.Event()
+        self._quiet.set()
+
+    def receive(self, message: Message | Batch) -> None:
+        """Act on a message. Whatever takes time goes on in the nursery."""
+        self._act(self.conversation.receive(message))
+
+    def give_up(self, request: Id) -> None:
+        """The client has closed the stream on which this request was to be answered."""
+        self._act(self.conversation.cancel(request))
+
+    async def quiet(self) -> None:
+        """Until no call is running."""
+        await self._quiet.wait()
+
+    def changed(self, kind: Kind) -> None:
+        self._say(self.conversation.changed(kind))
+
+    def updated(self, uri: str) -> None:
+        self._say(self.conversation.updated(uri))
+
+    def goodbye(self) -> None:
+        """Before the stream ends from our side."""
+        self._say(self.conversation.goodbye())
+
+    def _act(self, events: list[Event]) -> None:
+        for event in events:
+            match event:
+                case Say():
+                    self._say([event])
+                case Do(work):
+                    self._scopes[work] = trio.CancelScope()
+                    self._quiet = trio.Event() if self._quiet.is_set() else self._quiet
+                    self._nursery.start_soon(self._run, work, name=f"{work.method} {work.id}")
+                case Stop(work):
+                    self._scopes[work].cancel()
+                case Heard(response):
+                    waiting = self._awaited.pop(str(response.id), None)
+                    if waiting is not None:
+                        waiting.response = response
+                        waiting.heard.set()
+                case Met(terms):
+                    self.client = _introduced(self.client, terms)
+                case Noted():
+                    pass  # nothing here depends on what a client says of itself later
+
+    def _say(self, frames: list[Say]) -> None:
+        for frame in frames:
+            self._wire.say(frame.frame, frame.to)
+
+    async def _run(self, work: Work) -> None:
+        try:
+            with self._scopes[work]:
+                try:
+                    frames = self.conversation.done(work, await self._result(work))
+                except MimoError as error:
+                    frames = self.conversation.failed(work, error)
+                self._say(frames)
+        finally:
+            del self._scopes[work]
+            if not self._scopes:
+                self._quiet.set()
+
+    async def _result(self, work: Work) -> dict[str, Any]:
+        if isinstance(work.errand, Complete):
+            return await self._desk.run(work, self._call(work, Answers({}, {})))
+        if not work.terms.revision.modern:
+            return await self._desk.run(work, self._call(work, Answers({}, {})))
+        seal, retried = self._desk.seal, work.errand.retried
+        here = place(self._principal, work.method, work.params)
+        kept = {} if retried.state is None else seal.open(retried.state, here, self._desk.now())
+        answers = Answers(kept, retried.responses)
+        try:
+            return await self._desk.run(work, self._call(work, answers))
+        except InputRequired as required:
+            return required.as_result(seal.close(answers.used, here, self._desk.now()))
+
+    def _call(self, work: Work, answers: Answers) -> Call:
+        said = work.params.get("_meta")
+        meta = cast("Object", said) if isinstance(said, dict) else {}
+        key = meta.get("mimo/key")
+        client = _introduced(self.client, work.terms) if work.terms.revision.modern else self.client
+        outlet = PeerOutlet(self, work, answers)
+        return Call(f"{next(_numbers):x}", client, meta, outlet, key if isinstance(key, str) else None)
+
+    # For the outlet.
+
+    async def tell(self, frames: Callable[[], list[Say]]) -> None:
+        """Say something on behalf of a running call, at a pace that the client can follow."""
+        await self._wire.room()
+        self._say(frames())
+        await trio.lowlevel.checkpoint()
+
+    async def ask(self, work: Work, questions: Mapping[str, Question]) -> Mapping[str, JsonObject]:
+        """Send all questions, then wait for all answers."""
+        open_questions: dict[str, str] = {}
+        try:
+            for name, question in questions.items():
+                key, frame = self.conversation.ask(work, question)
+                open_questions[name] = key
+                self._awaited[key] = _Awaited()
+                self._say([frame])
+            waiting = {name: self._awaited[key] for name, key in open_questions.items()}
+            for awaited in waiting.values():
+                await awaited.heard.wait()
+            return {name: _answer(awaited.response, questions[name]) for name, awaited in waiting.items()}
+        finally:
+            for key in open_questions.values():
+                if self._awaited.pop(key, None) is not None:
+                    self._say(self.conversation.withdraw(key))
+
+
+class PeerOutlet:
+    """What one running call may say to its client."""
+
+    def __init__(self, peer: Peer, work: Work, answers: Answers) -> None:
+        self._peer = peer
+        self._work = work
+        self._answers = answers
+
+    async def progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
+        said = self._peer.conversation.progress
+        await self._peer.tell(lambda: said(self._work, progress, total, message))
+
+    async def log(self, level: str, data: Any, logger: str | None = None) -> None:
+        said = self._peer.conversation.log
+        await self._peer.tell(lambda: said(self._work, level, data, logger))
+
+    async def ask(self, method: str, params: JsonObject, key: str | None = None) -> JsonObject:
+        key = self._answers.key() if key is None else key
+        return (await self.ask_all({key: (method, params)}))[key]
+
+    async def ask_all(self, questions: Mapping[str, tuple[str, JsonObject]]) -> Mapping[str, JsonObject]:
+        asked = {key: Question(method, params) for key, (method, params) in questions.items()}
+        check_offered(asked, self._work.terms.capabilities)
+        await trio.lowlevel.checkpoint()
+        if self._work.terms.revision.modern:
+            return self._answers.find(asked)
+        return await self._peer.ask(self._work, asked)
+
+
+def _introduced(client: Client, terms: Terms) -> Client:
+    """The same client, under the name that it has given by now."""
+    if terms.client_name == "unknown":
+        return client
+    return replace(client, name=terms.client_name, version=terms.client_version)
+
+
+def _answer(response: Response | None, question: Question) -> JsonObject:
+    assert response is not None
+    if response.result is None:
+        said = response.failure.message if response.failure is not None else "no result"
+        raise Unavailable(f"the client did not answer {question.method}: {said}")
+    return response.result

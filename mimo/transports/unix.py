@@ -1,0 +1,130 @@
+"""The door for our own programs: a Unix socket whose clients say hello, and are of the same user."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import struct
+from collections.abc import Sequence
+
+import trio
+
+from mimo.errors import Busy, Forbidden, InvalidArguments, MimoError
+from mimo.protocol import jsonrpc
+from mimo.protocol.jsonrpc import Malformed
+from mimo.protocol.mcp.failures import failure
+from mimo.protocol.mcp.revisions import NEWEST_LEGACY
+from mimo.transports.desk import Desk
+from mimo.transports.hello import USER, Hello, namespace_of, read_hello
+from mimo.transports.lines import Connection, Control
+from mimo.transports.outbox import Stalled
+
+log = logging.getLogger(__name__)
+
+# A client says hello in the breath in which it connects.
+HELLO_SECONDS = 10.0
+# Finding the root of a project touches the disk, which may be far away.
+NAMESPACE_SECONDS = 2.0
+# Many editors with many windows; more is a loop that starts bridges.
+MAX_CONNECTIONS = 512
+_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
+
+
+class UnixDoor:
+    """Serves the listening sockets that it is given, which stay open when `run` ends, so that it may run again."""
+
+    def __init__(self, listening: Sequence[socket.socket], desk: Desk, control: Control, home: str) -> None:
+        self._listening = listening
+        self._desk = desk
+        self._control = control
+        self._home = home  # the person's home directory, which is no project
+        self._connections: set[Connection] = set()
+        self._accepting = trio.CancelScope()
+        # Its own limit: a slow disk must not keep others from a thread.
+        self._threads = trio.CapacityLimiter(4)
+
+    @property
+    def connections(self) -> int:
+        return len(self._connections)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        self._accepting = trio.CancelScope()
+        async with trio.open_nursery() as nursery:
+            listeners = [_listener(listening) for listening in self._listening]
+            task_status.started()
+            with self._accepting:
+                await trio.serve_listeners(self._serve, listeners, handler_nursery=nursery)
+
+    async def drain(self) -> None:
+        """Accept nobody, answer what is in flight, hang up. `run` ends when all have gone."""
+        self._accepting.cancel()
+        for connection in self._connections:
+            connection.leave()
+        await trio.lowlevel.checkpoint()
+
+    async def _serve(self, stream: trio.SocketStream) -> None:
+        connection = Connection(stream, self._desk)
+        self._connections.add(connection)
+        try:
+            uid = _uid_of(stream)
+            if uid is not None and uid != os.geteuid():
+                raise Forbidden(f"this socket belongs to user {os.geteuid()}, not to user {uid}")
+            if len(self._connections) > MAX_CONNECTIONS:
+                raise Busy(f"{MAX_CONNECTIONS} clients are connected", after=5)
+            if hello := await _greeted(connection):
+                client = hello.client(await self._namespace(hello), uid)
+                control = None if hello.role == "bridge" else self._control
+                await connection.run(client, f"uid {uid}", control)
+        except Stalled as stalled:
+            log.warning("hung up on a client: %s", stalled)
+        except MimoError as error:
+            await _refuse(stream, error)
+        except trio.BrokenResourceError:
+            pass  # gone before it said anything
+        except Exception:
+            # A bug that one client met must not end the others' connections.
+            log.exception("a connection broke")
+        finally:
+            self._connections.discard(connection)
+            await trio.aclose_forcefully(stream)
+
+    async def _namespace(self, hello: Hello) -> str:
+        env = hello.env or {}
+        with trio.move_on_after(NAMESPACE_SECONDS):
+            return await trio.to_thread.run_sync(
+                namespace_of, env, hello.cwd, self._home, abandon_on_cancel=True, limiter=self._threads
+            )
+        return USER
+
+
+async def _greeted(connection: Connection) -> Hello | None:
+    """The hello that comes first; None if the client left without a word."""
+    with trio.move_on_after(HELLO_SECONDS):
+        first = await connection.lines.one()
+        if first is None:
+            return None
+        if isinstance(first, Malformed):
+            raise InvalidArguments(first.failure.message)
+        return read_hello(first)
+    raise InvalidArguments(f"no hello within {HELLO_SECONDS:g} s")
+
+
+async def _refuse(stream: trio.SocketStream, error: MimoError) -> None:
+    """Say why, if it can be said at once, and no more."""
+    with trio.move_on_after(1):
+        await stream.send_all(jsonrpc.error(None, failure(error, NEWEST_LEGACY)) + b"\n")
+
+
+def _listener(listening: socket.socket) -> trio.SocketListener:
+    """A duplicate, so that the socket itself outlives a run."""
+    return trio.SocketListener(trio.socket.from_stdlib_socket(listening.dup()))
+
+
+def _uid_of(stream: trio.SocketStream) -> int | None:
+    """Who is at the other end, as the kernel knows; None where it does not say."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return None
+    raw = stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    _pid, uid, _gid = _CREDENTIALS.unpack(raw)
+    return uid
