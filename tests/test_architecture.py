@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 HOUSE = Path(__file__).parent.parent
-LEAVES = {"errors", "tool", "supervision", "resilience", "observability"}
+LEAVES = {"errors", "tool", "home", "supervision", "resilience", "observability"}
 MAY_OPEN = {
     "protocol": {"errors", "tool"},
     "transports": {"protocol", "gateway"} | LEAVES,
@@ -19,6 +19,7 @@ MAY_OPEN = {
     "embedding": LEAVES,
     "tool": {"errors"},
     "errors": set[str](),
+    "home": set[str](),
     "supervision": {"errors"},
     "resilience": {"errors"},
     "observability": {"errors"},

@@ -14,6 +14,7 @@ from typing import Any
 import apsw
 
 from mimo.errors import InvalidArguments
+from mimo.storage.sql import run, value
 
 KEPT_DAYS = 7
 LONGEST_KEY = 200
@@ -36,7 +37,7 @@ def check_key(key: str) -> None:
 
 def answer_to(db: apsw.Connection, key: str) -> Answered | None:
     """What `key` was answered, or None if nothing was ever done under it."""
-    found = db.execute("SELECT result FROM answer WHERE key = ?", (key,)).get
+    found = value(db, "SELECT result FROM answer WHERE key = ?", (key,))
     return None if found is None else Answered(json.loads(found))
 
 
@@ -47,9 +48,7 @@ def keep_answer(db: apsw.Connection, key: str, result: object) -> Any:
         TypeError: `result` is not JSON.
     """
     text = json.dumps(result, ensure_ascii=True, separators=(",", ":"))
-    db.execute(
-        "INSERT INTO answer (key, result, at) VALUES (?, ?, ?)", (key, text, time.time_ns() // 1_000_000)
-    )
+    run(db, "INSERT INTO answer (key, result, at) VALUES (?, ?, ?)", (key, text, time.time_ns() // 1_000_000))
     return json.loads(text)
 
 
@@ -58,7 +57,8 @@ def sweep_answers(
 ) -> int:
     """Removes up to `limit` keys older than `days`; how many it were."""
     before = int(((time.time() if now is None else now) - days * 86_400) * 1000)
-    db.execute(
+    run(
+        db,
         "DELETE FROM answer WHERE key IN (SELECT key FROM answer WHERE at < ? ORDER BY at LIMIT ?)",
         (before, limit),
     )

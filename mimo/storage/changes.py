@@ -13,6 +13,8 @@ from typing import Literal, TypeAlias, cast
 import apsw
 import trio
 
+from mimo.storage.sql import rows, run, value
+
 KEPT_CHANGES = 100_000
 
 Op: TypeAlias = Literal["add", "update", "remove"]
@@ -37,27 +39,26 @@ class Changes:
 
 def last_seq(db: apsw.Connection) -> int:
     """The newest seq that was ever given out, 0 at first."""
-    return cast(
-        "int", db.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'change'").get
-    )
+    return cast("int", value(db, "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'change'"))
 
 
 def changes_after(db: apsw.Connection, seq: int, limit: int = 10_000) -> Changes:
     """Up to `limit` changes after `seq`, in the order of their commits."""
     last, floor = last_seq(db), floor_seq(db)
-    rows = db.execute("SELECT seq, kind, id, op FROM change WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit))
-    return Changes(tuple(Change(*row) for row in rows), last, floor <= seq <= last)
+    found = rows(db, "SELECT seq, kind, id, op FROM change WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit))
+    return Changes(tuple(Change(*row) for row in found), last, floor <= seq <= last)
 
 
 def floor_seq(db: apsw.Connection) -> int:
     """The seq of the newest change that was pruned: who has not seen it must rebuild."""
-    oldest = cast("int | None", db.execute("SELECT min(seq) FROM change").get)
+    oldest = cast("int | None", value(db, "SELECT min(seq) FROM change"))
     return last_seq(db) if oldest is None else oldest - 1
 
 
 def prune_changes(db: apsw.Connection, *, keep: int = KEPT_CHANGES, limit: int = 10_000) -> int:
     """Removes up to `limit` rows that are older than the newest `keep`; how many it were."""
-    db.execute(
+    run(
+        db,
         "DELETE FROM change WHERE seq IN (SELECT seq FROM change WHERE seq <= ? ORDER BY seq LIMIT ?)",
         (last_seq(db) - keep, limit),
     )

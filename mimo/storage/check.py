@@ -11,6 +11,7 @@ import apsw
 from mimo.errors import Unusable
 from mimo.storage.connection import open_connection
 from mimo.storage.migrate import version_of
+from mimo.storage.sql import rows, run
 from mimo.storage.translate import translated
 
 MOST_FINDINGS = 100
@@ -36,6 +37,7 @@ def check(path: str, *, newest: int | None = None) -> list[Finding]:
         db = open_connection(path)
         try:
             version_of(db, path, newest if newest is not None else 1 << 31)
+            run(db, "BEGIN IMMEDIATE")  # a full-text index is only looked at by who might write
             return findings(db)
         finally:
             db.close()
@@ -46,7 +48,7 @@ def findings(db: apsw.Connection) -> list[Finding]:
     found = [*_pages(db, "PRAGMA integrity_check(100)")]
     if found:
         return found  # what comes below would stumble over the same pages
-    for table, rowid, parent, _ in db.execute("PRAGMA foreign_key_check"):
+    for table, rowid, parent, _ in rows(db, "PRAGMA foreign_key_check"):
         found.append(Finding("references", f"row {rowid} of {table} refers to nothing in {parent}"))
         if len(found) >= MOST_FINDINGS:
             break
@@ -54,7 +56,7 @@ def findings(db: apsw.Connection) -> list[Finding]:
         quoted = '"' + table.replace('"', '""') + '"'
         try:
             # rank 1: compare with the content table too
-            db.execute(f"INSERT INTO {quoted} ({quoted}, rank) VALUES ('integrity-check', 1)").fetchall()  # noqa: S608
+            run(db, f"INSERT INTO {quoted} ({quoted}, rank) VALUES ('integrity-check', 1)")  # noqa: S608
         except apsw.CorruptError as error:
             found.append(Finding(table, f"the full-text index does not fit its table ({error})"))
     return found
@@ -70,14 +72,15 @@ def require_sound(db: apsw.Connection, path: str) -> None:
 
 
 def fts_tables(db: apsw.Connection) -> Sequence[str]:
-    rows = db.execute(
-        "SELECT name FROM sqlite_schema WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL TABLE%USING fts5(%'"
+    found = rows(
+        db,
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL TABLE%USING fts5(%'",
     )
-    return [name for (name,) in rows]
+    return [name for (name,) in found]
 
 
 def _pages(db: apsw.Connection, pragma: str) -> list[Finding]:
     try:
-        return [Finding("pages", str(text)) for (text,) in db.execute(pragma) if text != "ok"]
+        return [Finding("pages", str(text)) for (text,) in rows(db, pragma) if text != "ok"]
     except (apsw.CorruptError, apsw.NotADBError) as error:
         return [Finding("pages", str(error))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar, cast
@@ -12,6 +12,7 @@ import apsw
 import trio
 
 from mimo.errors import Unusable
+from mimo.storage.sql import run
 from mimo.storage.thread import ConnectionThread
 
 P = ParamSpec("P")
@@ -67,16 +68,19 @@ def prepare(db: apsw.Connection) -> None:
     db.config(apsw.SQLITE_DBCONFIG_DQS_DML, 0)
     db.config(apsw.SQLITE_DBCONFIG_DQS_DDL, 0)
     db.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
+    # Who closes last would empty the log into the file, even into one that turned out to be a stranger's.
+    db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
     db.limit(apsw.SQLITE_LIMIT_LENGTH, LARGEST_VALUE)
     db.limit(apsw.SQLITE_LIMIT_SQL_LENGTH, LARGEST_SQL)
     # An auto-checkpoint runs inside COMMIT, and its failure would look like the COMMIT's.
     db.wal_autocheckpoint(0)
-    db.execute(EVERY).fetchall()
+    run(db, EVERY)
 
 
 def prepare_writer(db: apsw.Connection) -> None:
     """What the writer has besides. It may change the file, so the file must be known as ours before."""
-    db.execute(WRITER).fetchall()
+    db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
+    run(db, WRITER)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,7 +94,8 @@ class Threaded:
         self, work: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """`work(db, ...)` in the connection's thread. Cancellation leaves at once, and the work stops soon after."""
-        return cast("T", await self.connection.async_run(work, self.connection, *args, **kwargs))
+        run = cast("Callable[..., Awaitable[T]]", self.connection.async_run)  # pyright: ignore[reportUnknownMemberType]
+        return await run(work, self.connection, *args, **kwargs)
 
     async def close(self, *chores: Callable[[apsw.Connection], object]) -> bool:
         """Does the chores, closes the connection, ends its thread; false if that takes too long. Call it shielded.

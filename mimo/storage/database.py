@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar, TypeVarTuple, cast
@@ -20,12 +20,14 @@ from mimo.errors import MimoError, Unavailable
 from mimo.home import Home
 from mimo.storage import ballast
 from mimo.storage.answers import Answered, answer_to, check_key
+from mimo.storage.backup import Backup, Copied, backup_path, copying
 from mimo.storage.changes import Changed, last_seq
 from mimo.storage.check import require_sound
 from mimo.storage.connection import Threaded, open_threaded, require_sound_sqlite
 from mimo.storage.files import prepare_home, touch_private
 from mimo.storage.group import CommitFailed, Job, fail_all, resolve
 from mimo.storage.migrate import Migration, Progress, migrate, migrations_in, version_of
+from mimo.storage.sql import run
 from mimo.storage.thread import Abandoned, TimeIsUp
 from mimo.storage.translate import translated, translation
 from mimo.storage.writer import Committed, Writer, optimize
@@ -103,6 +105,7 @@ class Database:
         if self._open is not None:
             raise RuntimeError("the database is running already")
         opened: list[Threaded] = []
+        it = None
         try:
             with translated(self.home.database):
                 writer = await self._open_writer(opened)
@@ -113,11 +116,11 @@ class Database:
             task_status.started()
             await self._serve(it, opened)
         finally:
-            if self._open is not None:
-                self._open.shut(self._absent())
+            if it is not None:
                 self._open = None
+                it.shut(self._absent())
             with trio.CancelScope(shield=True):  # each close has its limit of real time
-                await self._close(opened)
+                await self._close(opened, None if it is None else it.writer)
 
     async def read(self, work: Callable[[apsw.Connection, *Ts], T], *args: *Ts) -> T:
         """`work(db, *args)` in a reader's thread, in one snapshot that has every answered write.
@@ -184,6 +187,22 @@ class Database:
     async def checkpoint(self) -> bool:
         """Empties the write-ahead log, so that what was deleted is gone from it too; false if readers are in the way."""
         return await self.chore(self._writer.checkpoint, "truncate")
+
+    async def backup(
+        self, target: str | None = None, on_step: Callable[[Copied], object] | None = None
+    ) -> Backup:
+        """`backup_now` while the database serves, in small steps; being cancelled leaves nothing behind."""
+        target = target or backup_path(self.home)
+        steps = copying(self.home.database, target)
+        limiter = trio.CapacityLimiter(1)
+        try:
+            while (copied := await trio.to_thread.run_sync(next, steps, None, limiter=limiter)) is not None:
+                if on_step is not None:
+                    on_step(copied)
+        finally:
+            with trio.CancelScope(shield=True):  # closes two files and removes one
+                await trio.to_thread.run_sync(steps.close, limiter=limiter)
+        return Backup(target, _size(target))
 
     def stats(self) -> Stats:
         it = self._open
@@ -253,7 +272,8 @@ class Database:
                         if job.result is None:
                             job.fail(self._absent())
                         job.done.set()
-                await it.writer.run(self._writer.tidy)
+                if self._writer.untidy:
+                    await it.writer.run(self._writer.tidy)
 
     async def _next(self, it: _Open) -> Job:
         with trio.move_on_after(IDLE_SECONDS):
@@ -292,9 +312,10 @@ class Database:
             await it.writer.run(resolve, failure.jobs, error)
             self.changed.tell(await it.writer.run(last_seq))
 
-    async def _close(self, opened: list[Threaded]) -> None:
-        for each in reversed(opened):  # the writer last: whoever closes last empties the log
-            chores = (self._writer.rest, optimize) if each is opened[0] else ()
+    async def _close(self, opened: list[Threaded], writer: Threaded | None) -> None:
+        """The writer last, because who closes last empties the log, and with its chores if it ever served."""
+        for each in reversed(opened):
+            chores = (optimize, self._writer.rest) if each is writer else ()
             if not await each.close(*chores):
                 logger.warning("%s did not close in time", each.controller.thread.name)
 
@@ -310,7 +331,7 @@ class _Open:
             self._back.send_nowait(reader)
 
     @asynccontextmanager
-    async def reader(self) -> AsyncIterator[Threaded]:
+    async def reader(self) -> AsyncGenerator[Threaded]:
         reader = await self.idle.receive()
         try:
             yield reader
@@ -340,14 +361,14 @@ class _Open:
 
 
 def _in_snapshot(db: apsw.Connection, work: Callable[..., T], args: tuple[Any, ...]) -> T:
-    db.execute("BEGIN").fetchall()
+    run(db, "BEGIN")
     try:
         return work(db, *args)
     finally:
         try:
-            db.execute("ROLLBACK").fetchall()
+            run(db, "ROLLBACK")
         except (Abandoned, TimeIsUp):  # the look-up came in the middle of it; the next is 5,000 steps away
-            db.execute("ROLLBACK").fetchall()
+            run(db, "ROLLBACK")
 
 
 def _make_file(home: Home) -> None:

@@ -14,6 +14,7 @@ import outcome
 import trio
 
 from mimo.storage.answers import answer_to, keep_answer
+from mimo.storage.sql import run
 from mimo.storage.translate import translation
 
 
@@ -53,17 +54,17 @@ def commit_group(db: apsw.Connection, jobs: Sequence[Job]) -> None:
         CommitFailed: nothing is known of the group but by `resolve`.
         apsw.Error: the group could not begin, or the transaction was lost on the way. Nothing was written.
     """
-    db.execute("BEGIN IMMEDIATE").fetchall()
+    run(db, "BEGIN IMMEDIATE")
     try:
         for job in jobs:
             _run(db, job)
         try:
-            db.execute("COMMIT").fetchall()
+            run(db, "COMMIT")
         except apsw.Error as error:
             raise CommitFailed(jobs) from error
     except BaseException:
         if db.in_transaction:
-            db.execute("ROLLBACK").fetchall()
+            run(db, "ROLLBACK")
         raise
 
 
@@ -89,15 +90,15 @@ def fail_all(jobs: Sequence[Job], error: BaseException) -> None:
 
 def _run(db: apsw.Connection, job: Job) -> None:
     """One job in its savepoint. Raises only what ends the whole group."""
-    db.execute("SAVEPOINT job").fetchall()
+    run(db, "SAVEPOINT job")
     try:
         job.result = outcome.Value(_answer(db, job))
     except Exception as error:
         if not db.in_transaction:
             raise  # SQLite has rolled everything back: a full disk, an I/O error, no memory
-        db.execute("ROLLBACK TO job").fetchall()
+        run(db, "ROLLBACK TO job")
         job.fail(translation(error, db.filename) or error)
-    db.execute("RELEASE job").fetchall()
+    run(db, "RELEASE job")
 
 
 def _answer(db: apsw.Connection, job: Job) -> Any:

@@ -20,6 +20,7 @@ from mimo.errors import Unusable
 from mimo.home import Home
 from mimo.storage.connection import APPLICATION_ID
 from mimo.storage.files import sync_file, touch_private
+from mimo.storage.sql import rows, run, value
 
 NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 
@@ -85,9 +86,9 @@ def version_of(db: apsw.Connection, path: str, newest: int) -> int:
     Raises:
         Unusable: the file is newer than `newest`, or not ours.
     """
-    application = cast("int", db.execute("PRAGMA application_id").get)
-    version = cast("int", db.execute("PRAGMA user_version").get)
-    empty = db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").get is None
+    application = cast("int", value(db, "PRAGMA application_id"))
+    version = cast("int", value(db, "PRAGMA user_version"))
+    empty = value(db, "SELECT 1 FROM sqlite_schema LIMIT 1") is None
     if application != APPLICATION_ID and not (application == version == 0 and empty):
         raise Unusable(
             f"{path} belongs to another program; choose another directory with --home or MIMO_HOME"
@@ -102,25 +103,25 @@ def version_of(db: apsw.Connection, path: str, newest: int) -> int:
 
 def apply(db: apsw.Connection, migration: Migration) -> None:
     """One step, in one transaction with its number. Foreign keys are checked once, at its end."""
-    db.execute("PRAGMA foreign_keys = OFF").fetchall()  # a table may be rebuilt while others refer to it
+    run(db, "PRAGMA foreign_keys = OFF")  # a table may be rebuilt while others refer to it
     try:
-        db.execute("BEGIN IMMEDIATE").fetchall()
+        run(db, "BEGIN IMMEDIATE")
         try:
-            for _ in db.execute(migration.sql):
+            for _ in rows(db, migration.sql):
                 pass
-            if broken := db.execute("PRAGMA foreign_key_check").fetchall():
+            if broken := rows(db, "PRAGMA foreign_key_check"):
                 raise ValueError(
                     f"migration {migration.number} leaves rows that refer to nothing: {broken[:3]}"
                 )
-            db.execute(f"PRAGMA application_id = {APPLICATION_ID}").fetchall()
-            db.execute(f"PRAGMA user_version = {migration.number:d}").fetchall()
-            db.execute("COMMIT").fetchall()
+            run(db, f"PRAGMA application_id = {APPLICATION_ID}")
+            run(db, f"PRAGMA user_version = {migration.number:d}")
+            run(db, "COMMIT")
         except BaseException:
             if db.in_transaction:
-                db.execute("ROLLBACK").fetchall()
+                run(db, "ROLLBACK")
             raise
     finally:
-        db.execute("PRAGMA foreign_keys = ON").fetchall()
+        run(db, "PRAGMA foreign_keys = ON")
 
 
 def copy_before(db: apsw.Connection, home: Home, migration: Migration) -> str:
@@ -134,7 +135,7 @@ def copy_before(db: apsw.Connection, home: Home, migration: Migration) -> str:
     if os.path.exists(part):
         os.unlink(part)
     touch_private(part)
-    db.execute("VACUUM INTO ?", (part,)).fetchall()
+    run(db, "VACUUM INTO ?", (part,))
     sync_file(part)
     os.replace(part, path)
     sync_file(path)

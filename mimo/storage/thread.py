@@ -40,6 +40,9 @@ class _Call:
         self.abandoned = False
         self.result: outcome.Outcome[Any] | None = None
 
+    def __call__(self) -> Any:
+        return self.run()
+
 
 class ConnectionThread:
     """APSW's controller protocol: runs calls one after the other in a thread that ends with its connection.
@@ -99,7 +102,7 @@ class ConnectionThread:
         while (call := self._calls.get()) is not None:
             if not call.abandoned:
                 self._current, self._until = call, time.monotonic() + self._seconds
-                call.result = outcome.capture(lambda run=call.run: run())  # APSW's boxed calls refuse `**{}`
+                call.result = outcome.capture(call)
                 self._current, self._until = None, math.inf
                 if not self._answer(call):
                     return

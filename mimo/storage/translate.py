@@ -6,7 +6,7 @@ the table (an SQL error, a missing binding) is a bug of ours, and stays what it 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import apsw
@@ -27,7 +27,7 @@ TAKEN = {apsw.SQLITE_CONSTRAINT_UNIQUE, apsw.SQLITE_CONSTRAINT_PRIMARYKEY, apsw.
 
 
 @contextmanager
-def translated(what: str) -> Iterator[None]:
+def translated(what: str) -> Generator[None]:
     """Within it SQLite's errors become ours; `what` names the file in their texts."""
     try:
         yield
@@ -61,7 +61,7 @@ def translation(error: BaseException, what: str) -> MimoError | None:
             return Unavailable(
                 f"{what} cannot be read or written at the moment ({error}); try again", after=1
             )
-        case apsw.ConstraintError() if error.extendedresult in TAKEN:
+        case apsw.ConstraintError() if getattr(error, "extendedresult", 0) in TAKEN:
             return Conflict(f"it exists already ({error})")
         case apsw.TooBigError():
             return InvalidArguments("a single value may have 64 MB at most")

@@ -16,6 +16,7 @@ from mimo.storage import ballast
 from mimo.storage.changes import last_seq
 from mimo.storage.connection import BUSY_MS, prepare_writer
 from mimo.storage.group import CommitFailed, Job, commit_group, fail_all, resolve
+from mimo.storage.sql import rows, run, value
 from mimo.storage.translate import no_room, translation
 
 # 4 MB of log: a checkpoint costs two fsyncs, so it is not for every group.
@@ -79,16 +80,20 @@ class Writer:
             self._last_seq = last_seq(db)
         return Committed(len(jobs), failed, time.perf_counter() - began, self.wal_pages, self._last_seq)
 
+    @property
+    def untidy(self) -> bool:
+        return self.wal_pages >= CHECKPOINT_PAGES
+
     def tidy(self, db: apsw.Connection) -> None:
         """After the answers: keeps the log short."""
         if self.wal_pages >= LONG_LOG_PAGES:
             self.checkpoint(db, "truncate")
-        elif self.wal_pages >= CHECKPOINT_PAGES:
+        else:
             self.checkpoint(db, "passive")
 
     def rest(self, db: apsw.Connection) -> None:
         """When nobody has written for a while: an empty log, and free pages back to the disk."""
-        if cast("int", db.execute("PRAGMA freelist_count").get) >= SPARE_PAGES:
+        if cast("int", value(db, "PRAGMA freelist_count")) >= SPARE_PAGES:
             shrink(db)
         self.checkpoint(db, "truncate")
 
@@ -99,7 +104,7 @@ class Writer:
         """
         db.set_busy_timeout(PATIENCE_MS)
         try:
-            busy, pages, copied = cast("tuple[int, int, int]", db.execute(CHECKPOINTS[mode]).fetchall()[0])
+            busy, pages, copied = cast("tuple[int, int, int]", rows(db, CHECKPOINTS[mode])[0])
         except apsw.Error as error:
             self.checkpoint_errors += 1
             if isinstance(error, apsw.FullError):
@@ -156,9 +161,9 @@ class Writer:
 
 def shrink(db: apsw.Connection, pages: int = SHRINK_PAGES) -> None:
     """Takes up to so many free pages off the end of the file, which gives them back with the next checkpoint."""
-    db.execute(f"PRAGMA incremental_vacuum({pages:d})").fetchall()
+    run(db, f"PRAGMA incremental_vacuum({pages:d})")
 
 
 def optimize(db: apsw.Connection, *, opened: bool = False) -> None:
     """Brings the query planner's figures up to date; `opened` for the first time on a connection."""
-    db.execute("PRAGMA optimize = 0x10002" if opened else "PRAGMA optimize").fetchall()
+    run(db, "PRAGMA optimize = 0x10002" if opened else "PRAGMA optimize")
