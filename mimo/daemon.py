@@ -9,7 +9,7 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -19,8 +19,8 @@ from mimo.app import House, build
 from mimo.errors import Conflict, MimoError, Unusable
 from mimo.home import Home
 from mimo.launch import CannotStart, bind
-from mimo.observability.logs import configure_logging
-from mimo.settings import Settings, load
+from mimo.observability import logs
+from mimo.settings import load
 from mimo.supervision import TooManyRestarts
 from mimo.systemd import Notices, forget_environment, handed_over
 
@@ -84,8 +84,6 @@ class Life:
     """One run of the daemon, from the signal handlers to the last goodbye."""
 
     home: Home
-    flags: Mapping[str, str]
-    settings: Settings
     house: House
     notices: Notices
     idle_exit: bool
@@ -108,20 +106,20 @@ class Life:
                 log.critical("%s", _innermost(group))
         return code
 
-    async def _obey(self, signals: "trio.abc.ReceiveChannel[int]", everything: trio.CancelScope) -> None:
+    async def _obey(self, signals: AsyncIterator[int], everything: trio.CancelScope) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._obey_signals, signals)
             await self.house.stop_wanted.wait()
             nursery.cancel_scope.cancel()
         self.notices.stopping()
         log.info("stopping")
-        grace = self.settings.daemon.grace_seconds
+        grace = self.house.settings.daemon.grace_seconds
         _end_the_process_after(grace + LAST_RESORT)
         with trio.move_on_after(grace):
             await self.house.drain()
         everything.cancel()
 
-    async def _obey_signals(self, signals: "trio.abc.ReceiveChannel[int]") -> None:
+    async def _obey_signals(self, signals: AsyncIterator[int]) -> None:
         async for number in signals:
             if number == signal.SIGHUP:
                 self._reload()
@@ -131,19 +129,18 @@ class Life:
     def _reload(self) -> None:
         self.notices.reloading()
         try:
-            self.settings = load(self.home, os.environ, self.flags)[0]
-            self.house.reload(self.settings)
+            self.house.reload()
         except MimoError as error:
             log.error("settings not reloaded, the old ones stay: %s", error.message)
         self.notices.ready(f"serving {self.home}")
 
     async def _leave_when_idle(self) -> None:
         while self.idle_exit:
-            patience = self.settings.daemon.idle_minutes * 60
-            since = self.house.sessions.idle_since
+            patience = self.house.settings.daemon.idle_minutes * 60
+            since = self.house.unix.idle_since
             left = patience if since is None else since + patience - trio.current_time()
             if left <= 0:
-                log.info("nobody has been connected for %g minutes", self.settings.daemon.idle_minutes)
+                log.info("nobody has been connected for %g minutes", self.house.settings.daemon.idle_minutes)
                 self.house.stop_wanted.set()
                 return
             await trio.sleep(left)
@@ -184,7 +181,7 @@ def serve(
     flags = flags or {}
     try:
         settings = load(home, os.environ, flags)[0]
-        configure_logging(settings.log.level, settings.log.format)
+        logs.configure(settings.log.level, settings.log.format)
         lock = Lock(home)
         try:
             inherited = handed_over()
@@ -192,12 +189,14 @@ def serve(
             ours = [] if inherited else [bind(home)]
             house = build(
                 home,
-                settings,
+                lambda: load(home, os.environ, flags)[0],
                 listening=[*inherited, *ours],
                 standalone=standalone,
                 on_long_work=notices.busy,
             )
-            code = trio.run(Life(home, flags, settings, house, notices, idle_exit and not standalone).run)
+            code = trio.run(Life(home, house, notices, idle_exit and not standalone).run)
+            if house.unusable is not None:
+                raise house.unusable
             if ours or idle_exit:  # a socket that a service manager made is not ours to remove
                 with suppress(FileNotFoundError):
                     os.unlink(home.socket)

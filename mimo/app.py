@@ -1,0 +1,162 @@
+"""The composition root: every object of the house, built in order by calling constructors, and the tree that keeps them.
+
+Whoever wants to know how mimo hangs together reads this page.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import trio
+
+from mimo import __version__
+from mimo.control import Control
+from mimo.errors import Unusable
+from mimo.gateway.capacity import LIMITS, Limit
+from mimo.gateway.dispatch import Dispatch
+from mimo.gateway.toolbox import Toolbox
+from mimo.home import Home
+from mimo.observability import logs
+from mimo.observability.events import Events
+from mimo.observability.metrics import Metrics
+from mimo.protocol.mcp.about import ServerInfo
+from mimo.reports import Reports
+from mimo.settings import Limits, Settings
+from mimo.storage.database import Database
+from mimo.supervision import Child, Restart, Strategy, Supervisor
+from mimo.tool import Capacity
+from mimo.transports.desk import Desk
+from mimo.transports.stdio import StdioDoor
+from mimo.transports.unix import UnixDoor
+
+ABOUT = ServerInfo(
+    name="mimo",
+    version=__version__,
+    title="mimo",
+    description="One lasting memory, and one door to their tools, for all the agents of a person.",
+)
+
+
+@dataclass(eq=False, slots=True)
+class House:
+    """What the daemon needs of all this: the tree to run, and the handles by which it is stopped."""
+
+    home: Home
+    settings: Settings
+    read_settings: Callable[[], Settings]
+    database: Database
+    events: Events
+    metrics: Metrics
+    unix: UnixDoor
+    stdio: StdioDoor | None
+    root: Supervisor = field(init=False)
+    began: float = field(default_factory=time.time)
+    stop_wanted: trio.Event = field(default_factory=trio.Event)
+    unusable: Unusable | None = None
+
+    async def keep_database(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """The database as a child of the tree. A file that cannot serve is no fall: trying again changes nothing."""
+        try:
+            await self.database.run(task_status=task_status)
+        except Unusable as error:
+            self.unusable = error
+            self.stop_wanted.set()
+            await trio.sleep_forever()
+
+    async def keep_stdio(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """The one client of a standalone daemon; it lives as long as this client."""
+        assert self.stdio is not None
+        await self.stdio.run(task_status=task_status)
+        self.stop_wanted.set()
+
+    async def drain(self) -> None:
+        """Let nobody in, answer what is in flight, say goodbye."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.unix.drain)
+            if self.stdio is not None:
+                nursery.start_soon(self.stdio.drain)
+
+    def reload(self) -> None:
+        """Read the settings again. What can change while running changes; the rest counts from the next start on.
+
+        Raises:
+            Unusable: they do not fit; the old ones stay.
+        """
+        self.settings = self.read_settings()
+        logs.configure(self.settings.log.level, self.settings.log.format)
+
+    def doors(self) -> list[dict[str, Any]]:
+        """Where clients come in."""
+        doors: list[dict[str, Any]] = [
+            {"name": "socket", "address": self.home.socket, "connections": self.unix.connections}
+        ]
+        if self.stdio is not None:
+            doors.append({"name": "stdio", "address": "-", "connections": 1})
+        return doors
+
+
+def build(
+    home: Home,
+    read_settings: Callable[[], Settings],
+    *,
+    listening: Sequence[socket.socket],
+    standalone: bool = False,
+    on_long_work: Callable[[float, str], None] = lambda seconds, doing: None,
+) -> House:
+    """Everything, wired and at rest. Nothing is opened before `root` runs."""
+    settings = read_settings()
+    events, metrics = Events(), Metrics()
+    metrics.info.labels(__version__, "").set(1)
+    metrics.started_at.set_to_current_time()
+    reports = Reports(events, metrics)
+
+    database = Database(
+        home,
+        readers=settings.storage.readers,
+        on_progress=lambda told: on_long_work(60, told),
+        on_commit=reports.committed,
+    )
+    metrics.before_render(lambda: reports.measure(database.stats()))
+
+    toolbox = Toolbox(events)
+    dispatch = Dispatch(toolbox, events, metrics, limits_of(settings.limits))
+    desk = Desk(ABOUT, toolbox, dispatch)
+
+    def supervisor(name: str, *children: Child, strategy: Strategy = Strategy.ONE_FOR_ONE) -> Supervisor:
+        return Supervisor(name, children, strategy=strategy, on_event=reports.supervised)
+
+    person = os.path.expanduser("~")
+    control = Control(dispatch)
+    unix = UnixDoor(listening, desk, control.answer, person)
+    stdio = StdioDoor(desk, os.environ, os.getcwd(), person) if standalone else None
+
+    house = House(home, settings, read_settings, database, events, metrics, unix, stdio)
+    control.take_over(house)
+
+    doors = [Child("socket", unix.run)]
+    if stdio is not None:
+        doors.append(Child("stdio", house.keep_stdio, Restart.TEMPORARY))
+    house.root = supervisor(
+        "mimo",
+        Child("database", house.keep_database, grace=15),
+        supervised(supervisor("doors", *doors)),
+        strategy=Strategy.REST_FOR_ONE,
+    )
+    return house
+
+
+def supervised(supervisor: Supervisor) -> Child:
+    """A supervisor as a child of another."""
+    return Child(supervisor.name, supervisor.run, supervisor=supervisor, grace=30)
+
+
+def limits_of(limits: Limits) -> dict[Capacity, Limit]:
+    """The places of each class of work, as the settings have them."""
+    running = limits.model_dump()
+    waiting = running.pop("waiting")
+    return {each: Limit(running.get(each.value, LIMITS[each].running), waiting) for each in Capacity}

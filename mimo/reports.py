@@ -1,0 +1,54 @@
+"""What the rooms tell of themselves, turned into events for programs and numbers for a dashboard.
+
+The rooms know neither; they call back with values of their own, and this page says what becomes of each.
+"""
+
+from __future__ import annotations
+
+from mimo.observability.events import Events
+from mimo.observability.metrics import Metrics
+from mimo.observability.news import ChildFailed, ChildStarted
+from mimo.storage.database import Stats
+from mimo.storage.writer import Committed
+from mimo.supervision import Ended, GaveUp, Refused, Restarting, Started, SupervisionEvent
+
+NEVER = -1.0
+
+
+class Reports:
+    def __init__(self, events: Events, metrics: Metrics) -> None:
+        self._events = events
+        self._metrics = metrics
+
+    def supervised(self, event: SupervisionEvent) -> None:
+        metrics, publish = self._metrics, self._events.publish
+        match event:
+            case Started():
+                metrics.child_up.labels(event.child).set(1)
+                if event.restarts:
+                    metrics.restarts.labels(event.child).inc()
+                publish(ChildStarted(event.child, event.restarts))
+            case Ended():
+                metrics.child_up.labels(event.child).set(0)
+            case Restarting():
+                publish(ChildFailed(event.child, event.error or "", event.delay))
+            case GaveUp():
+                publish(ChildFailed(event.child, event.error or "", NEVER))
+            case Refused():
+                metrics.children_refused.labels(event.supervisor).inc()
+            case _:
+                pass
+
+    def committed(self, group: Committed) -> None:
+        metrics = self._metrics
+        metrics.commits.labels("ok").inc()
+        metrics.commit_seconds.observe(group.seconds)
+        metrics.commit_jobs.observe(group.jobs)
+
+    def measure(self, stats: Stats) -> None:
+        """Bring the gauges of the database up to date."""
+        metrics = self._metrics
+        metrics.writer_waiting.set(stats.waiting)
+        metrics.wal_bytes.set(stats.wal_bytes)
+        metrics.database_bytes.set(stats.file_bytes)
+        metrics.storage_full.set(stats.full)
