@@ -28,6 +28,8 @@ HELLO_SECONDS = 10.0
 NAMESPACE_SECONDS = 2.0
 # Many editors with many windows; more is a loop that starts bridges.
 MAX_CONNECTIONS = 512
+# The owner of the machine may look into everything anyway, and asks a system-wide daemon how it is.
+ROOT = 0
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 
 
@@ -43,6 +45,7 @@ class UnixDoor:
         self._accepting = trio.CancelScope()
         # Its own limit: a slow disk must not keep others from a thread.
         self._threads = trio.CapacityLimiter(4)
+        self.idle_since: float | None = None  # when the last client left, on Trio's clock; None: one is here
 
     @property
     def connections(self) -> int:
@@ -50,6 +53,7 @@ class UnixDoor:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         self._accepting = trio.CancelScope()
+        self.idle_since = trio.current_time()
         async with trio.open_nursery() as nursery:
             listeners = [_listener(listening) for listening in self._listening]
             task_status.started()
@@ -66,9 +70,10 @@ class UnixDoor:
     async def _serve(self, stream: trio.SocketStream) -> None:
         connection = Connection(stream, self._desk)
         self._connections.add(connection)
+        self.idle_since = None
         try:
             uid = _uid_of(stream)
-            if uid is not None and uid != os.geteuid():
+            if uid not in {None, os.geteuid(), ROOT}:
                 raise Forbidden(f"this socket belongs to user {os.geteuid()}, not to user {uid}")
             if len(self._connections) > MAX_CONNECTIONS:
                 raise Busy(f"{MAX_CONNECTIONS} clients are connected", after=5)
@@ -87,6 +92,8 @@ class UnixDoor:
             log.exception("a connection broke")
         finally:
             self._connections.discard(connection)
+            if not self._connections:
+                self.idle_since = trio.current_time()
             await trio.aclose_forcefully(stream)
 
     async def _namespace(self, hello: Hello) -> str:
