@@ -3,11 +3,11 @@
 import json
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from mimo.cli.terminal import CONFLICT, FAILED, NOT_FOUND, UNREACHABLE, USAGE, Failed
 from mimo.home import Home
-from mimo.launch import CannotStart, connect, greeting, reach
+from mimo.launch import CannotStart, connect, greeting, last_words, reach
 
 SECONDS = 10.0
 # From the kinds of mimo.errors to exit codes, by word, because that module is not worth its import here.
@@ -17,6 +17,13 @@ EXIT_CODES = {
     "unknown_tool": NOT_FOUND,
     "conflict": CONFLICT,
 }
+
+
+class Answered(NamedTuple):
+    """What a tool gave: text to read, and data when JSON was asked for."""
+
+    text: str
+    data: Any
 
 
 class Unreachable(Failed):
@@ -104,6 +111,17 @@ class Daemon:
             raise Refused(str(error.get("message", "the daemon refused")), str(kind))  # pyright: ignore[reportUnknownArgumentType]
         return message.get("result")
 
+    def tool(self, name: str, arguments: Mapping[str, Any], *, seconds: float = 60.0) -> "Answered":
+        """Call a tool as an agent would.
+
+        Raises:
+            Refused: the arguments do not fit, or the tool failed.
+        """
+        given = self.ask("mimo/tool", {"name": name, "arguments": dict(arguments)}, seconds=seconds)
+        if given.get("failed"):
+            raise Refused(str(given.get("text") or "the tool failed"), str(given.get("kind") or ""))
+        return Answered(str(given.get("text") or ""), given.get("data"))
+
     def wait_for_end(self, seconds: float) -> bool:
         """Has the daemon hung up within this time?"""
         until = time.monotonic() + seconds
@@ -125,7 +143,10 @@ class Daemon:
         except TimeoutError as error:
             raise Unreachable(f"the daemon of {self.home} does not read; see 'mimo logs'") from error
         except OSError as error:
-            raise Unreachable(f"the daemon of {self.home} hung up; see 'mimo logs'") from error
+            raise self._gone() from error
+
+    def _gone(self) -> Unreachable:
+        return Unreachable(f"the daemon of {self.home} went away; {last_words(self.home)}")
 
     def _receive(self, seconds: float, method: str) -> dict[str, Any]:
         self._socket.settimeout(seconds)
@@ -137,9 +158,9 @@ class Daemon:
                     f"the daemon of {self.home} did not answer {method} in {seconds:g} s; see 'mimo logs', or 'mimo restart'"
                 ) from error
             except OSError as error:
-                raise Unreachable(f"the daemon of {self.home} went away; see 'mimo logs'") from error
+                raise self._gone() from error
             if not chunk:
-                raise Unreachable(f"the daemon of {self.home} hung up; see 'mimo logs'")
+                raise self._gone()
             self._rest += chunk
         line = bytes(self._rest[:end])
         del self._rest[: end + 1]

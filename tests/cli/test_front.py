@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -139,14 +140,20 @@ def test_light_commands_import_nothing_heavy(words: list[str], environ: dict[str
 
 def test_a_status_costs_less_than_sixty_milliseconds_of_cpu(environ: dict[str, str]) -> None:
     def cpu() -> float:
-        before = os.times()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(
-            [sys.executable, "-m", "mimo", "status"], env=environ, capture_output=True, check=False
+            [sys.executable, "-m", "mimo", "status"],
+            env=without_coverage,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
         )
-        after = os.times()
-        return after.children_user + after.children_system - before.children_user - before.children_system
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    assert min(cpu() for _ in range(5)) < 0.060
+    without_coverage = {name: value for name, value in environ.items() if not name.startswith("COVERAGE")}
+    # The least of some runs: what the others took more, the machine's other work has cost.
+    assert min(cpu() for _ in range(8)) < 0.060
 
 
 def test_a_settings_error_ends_a_command_and_names_the_file(mimo: Run, environ: dict[str, str]) -> None:

@@ -1,0 +1,108 @@
+"""`mimo backup`, `restore` and `check`: the database as a file."""
+
+import os
+
+from mimo.cli.client import Daemon, Unreachable
+from mimo.cli.terminal import CONFLICT, FAILED, NOT_FOUND, OK, Failed, confirmed, note, say, say_json
+from mimo.cli.words import Words
+from mimo.home import Home
+
+# A copy of a large database on a slow disk; the daemon answers when it is done.
+PATIENCE = 3600.0
+
+
+def backup(words: Words) -> int:
+    """Through the daemon, if one runs; else under its lock."""
+    target = os.path.abspath(words.text("FILE")) if words.text("FILE") else None
+    try:
+        with Daemon(words.home) as daemon:
+            made = daemon.ask("mimo/backup", {"path": target}, seconds=PATIENCE)
+    except Unreachable:
+        made = _backup_alone(words.home, target)
+    if words.has("json"):
+        say_json({"path": made["path"], "bytes": made["bytes"]})
+    else:
+        say(f"{made['path']}  {made['bytes']:,} bytes, checked")
+    return OK
+
+
+def _backup_alone(home: Home, target: str | None) -> dict[str, object]:
+    _require_database(home.database)
+    from mimo.daemon import Lock
+    from mimo.storage.backup import backup_now
+
+    lock = Lock(home)
+    try:
+        made = backup_now(home, target)
+    finally:
+        lock.release()
+    return {"path": made.path, "bytes": made.bytes}
+
+
+def restore(words: Words) -> int:
+    source = os.path.abspath(words.text("FILE"))
+    _require_database(source)
+    home = words.home
+    if os.path.exists(home.database):
+        _require_stopped(home)
+        question = f"Put {source} in the place of {home.database}? What is there now is kept beside it."
+        if not confirmed(question, words.has("yes")):
+            note("nothing was changed")
+            return OK
+    from mimo.daemon import Lock
+    from mimo.storage.backup import restore as put_back
+
+    lock = Lock(home)
+    try:
+        old = put_back(home, source)
+    finally:
+        lock.release()
+    if words.has("json"):
+        say_json({"restored": source, "kept": old})
+    else:
+        say(f"restored {source}" + (f"; what was there is now {old}" if old else ""))
+    return OK
+
+
+def check(words: Words) -> int:
+    """Exit 1 and one line for each finding, if the file is not whole."""
+    path = os.path.abspath(words.text("FILE")) if words.text("FILE") else words.home.database
+    _require_database(path)
+    from mimo.daemon import Lock
+    from mimo.storage.check import check as findings_in
+
+    is_ours = os.path.exists(words.home.database) and os.path.samefile(path, words.home.database)
+    if is_ours:
+        _require_stopped(words.home)
+    lock = Lock(words.home) if is_ours else None
+    try:
+        findings = findings_in(path)
+    finally:
+        if lock is not None:
+            lock.release()
+    if words.has("json"):
+        found = [{"where": finding.where, "what": finding.what} for finding in findings]
+        say_json({"path": path, "whole": not findings, "findings": found})
+    elif not findings:
+        say(f"{path} is whole")
+    for finding in [] if words.has("json") else findings:
+        say(f"{finding.where}: {finding.what}")
+    if findings:
+        note(f"mimo: {path} is damaged; 'mimo restore FILE' brings a backup back (see {words.home.backups})")
+    return FAILED if findings else OK
+
+
+def _require_database(path: str) -> None:
+    if not os.path.isfile(path):
+        raise Failed(f"there is no database at {path}; name it, or its data directory with --home", NOT_FOUND)
+
+
+def _require_stopped(home: Home) -> None:
+    """Said before the heavy imports, and before a person is asked anything; the lock itself decides."""
+    from mimo.launch import is_held
+
+    if is_held(home.lock):
+        raise Failed(
+            f"a mimo daemon has {home.database} open; stop it with 'mimo stop', or take a copy with 'mimo backup' first",
+            CONFLICT,
+        )
