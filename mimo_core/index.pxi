@@ -1,0 +1,328 @@
+# VectorIndex: the store of store.h with its two locks, and arrays at the door.
+
+from threading import Lock
+
+from cpython.pythread cimport (
+    PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_release_lock, PyThread_type_lock, WAIT_LOCK,
+)
+
+
+@cython.final
+cdef class _Store:
+    """Owns a store; a search holds a reference, so that compaction frees it only behind the last reader."""
+
+    cdef mimo_store *it
+
+    def __cinit__(self, int64_t dim, unsigned tiers):
+        self.it = store_new(dim, tiers)
+        if self.it is NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        store_free(self.it)
+
+
+cdef class VectorIndex:
+    # Whoever holds `lock` does not give up the GIL before it is free again: it is never waited for
+    # under a GIL, and is what guards without one. `writing` is waited for like any Python lock.
+    cdef _Store store
+    cdef PyThread_type_lock lock
+    cdef object writing
+    cdef readonly int dim
+    cdef readonly int generation
+    cdef public bint codes_trusted
+    cdef public Py_ssize_t candidates
+
+    def __cinit__(self):
+        self.lock = PyThread_allocate_lock()
+        if self.lock is NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        if self.lock is not NULL:
+            PyThread_free_lock(self.lock)
+
+    def __init__(self, int dim, tiers=("bits", "int8", "f16")):
+        _checks.some_dim(dim)
+        self.store = _Store(dim, _checks.tier_bits(tiers))
+        self.dim = dim
+        self.writing = Lock()
+        self.codes_trusted = True
+
+    @property
+    def tiers(self) -> tuple[str, ...]:
+        return tuple(name for name, bit in _checks.TIERS.items() if self.store.it.tiers & bit)
+
+    def __len__(self):
+        return self.store.it.alive
+
+    def __contains__(self, one):
+        return bool(self.positions_of([one])[0] >= 0)
+
+    def positions_of(self, ids):
+        wanted = _checks.integers(ids, "ids", np.int64)
+        out = np.empty(wanted.size, np.int64)
+        self._find(wanted, out)
+        return out
+
+    cdef _Store _find(self, const int64_t[::1] ids, int64_t[::1] rows):
+        """Fill in the row of each id (-1: not there); gives the store in which they lie."""
+        cdef Py_ssize_t i
+        cdef unsigned row
+        cdef _Store store
+        PyThread_acquire_lock(self.lock, WAIT_LOCK)
+        store = self.store
+        for i in range(ids.shape[0]):
+            row = store_find(store.it, ids[i])
+            rows[i] = -1 if row == NOWHERE else <int64_t>row
+        PyThread_release_lock(self.lock)
+        return store
+
+    def add(self, ids, rows, groups=None) -> None:
+        self._put(ids, rows, groups, False)
+
+    def replace(self, ids, rows, groups=None) -> None:
+        self._put(ids, rows, groups, True)
+
+    def _put(self, ids, rows, groups, bint over):
+        cdef const int64_t[::1] id = _checks.integers(ids, "ids", np.int64)
+        cdef const float[:, ::1] x = floats2(rows, "rows")
+        cdef Py_ssize_t i, n = id.shape[0]
+        cdef const int[::1] group
+        cdef bint ok
+        if x.shape[0] != n:
+            raise ValueError(f"rows must be as many as ids, {n} (got {x.shape[0]})")
+        _checks.same_dim(x.shape[1], self.dim, "rows")
+        if groups is None:
+            group = np.zeros(n, np.int32)
+        else:
+            group = _checks.integers(groups, "groups", np.int32)
+            if group.shape[0] != n:
+                raise ValueError(f"groups must be as many as ids, {n} (got {group.shape[0]})")
+        if n > 1:
+            _checks.distinct(np.asarray(id))
+        if n == 0:
+            return
+        if not finite(&x[0, 0], n * self.dim):
+            raise _checks.not_finite("rows")
+        cdef unsigned[::1] dead = np.empty(n, np.uint32)
+        cdef float[::1] scratch = np.empty((self.dim + 63) // 64 * 64, np.float32)
+        cdef mimo_store *store
+        with self.writing:
+            store = self.store.it
+            if store.rows + n >= NOWHERE:
+                raise MemoryError("an index holds 2^32 rows; compact it")
+            PyThread_acquire_lock(self.lock, WAIT_LOCK)
+            ok = store_reserve(store, n)
+            for i in range(n):
+                dead[i] = store_find(store, id[i])
+            PyThread_release_lock(self.lock)
+            if not ok:
+                raise MemoryError
+            for i in range(n):
+                if dead[i] != NOWHERE and not over:
+                    raise ValueError(f"id {id[i]} is already there; replace it")
+            if not store_reserve_deaths(store, &dead[0], n):
+                raise MemoryError
+            with nogil:
+                for i in range(n):
+                    store_write(store, kernels, <unsigned>(store.rows + i), id[i], group[i], &x[i, 0], &scratch[0])
+            PyThread_acquire_lock(self.lock, WAIT_LOCK)
+            store_publish(store, &dead[0], n, n)
+            PyThread_release_lock(self.lock)
+
+    def remove(self, ids) -> int:
+        unique = np.unique(_checks.integers(ids, "ids", np.int64))
+        cdef Py_ssize_t n = unique.size
+        if n == 0:
+            return 0
+        cdef const unsigned[::1] dead
+        with self.writing:
+            rows = self.positions_of(unique)
+            dead = rows[rows >= 0].astype(np.uint32)
+            n = dead.shape[0]
+            if n == 0:
+                return 0
+            if not store_reserve_deaths(self.store.it, &dead[0], n):
+                raise MemoryError
+            PyThread_acquire_lock(self.lock, WAIT_LOCK)
+            store_publish(self.store.it, &dead[0], n, 0)
+            PyThread_release_lock(self.lock)
+        return n
+
+    def compact(self) -> None:
+        cdef _Store old, new
+        cdef const unsigned[::1] rows
+        cdef Py_ssize_t i, n
+        cdef bint ok = True
+        with self.writing:
+            old = self.store
+            new = _Store(self.dim, old.it.tiers)
+            rows = np.sort(self.positions_of(self.ids())).astype(np.uint32)
+            n = rows.shape[0]
+            with nogil:
+                ok = store_reserve(new.it, n)
+                if ok:
+                    for i in range(n):
+                        store_copy(new.it, <unsigned>i, old.it, rows[i])
+                    store_publish(new.it, NULL, 0, n)
+            if not ok:
+                raise MemoryError
+            PyThread_acquire_lock(self.lock, WAIT_LOCK)
+            self.store = new
+            self.generation += 1
+            PyThread_release_lock(self.lock)
+
+    def ids(self):
+        cdef Py_ssize_t row, n = 0
+        cdef mimo_store *store
+        cdef int64_t id
+        out = np.empty(self.store.it.alive, np.int64)
+        cdef int64_t[::1] found = out
+        PyThread_acquire_lock(self.lock, WAIT_LOCK)
+        store = self.store.it
+        for row in range(store.rows):
+            id = store.blocks[row // BLOCK_ROWS].ids[row % BLOCK_ROWS]
+            if n < found.shape[0] and store_find(store, id) == <unsigned>row:
+                found[n] = id
+                n += 1
+        PyThread_release_lock(self.lock)
+        return out[:n]
+
+    def rows(self, ids):
+        cdef mimo_block *block
+        wanted = _checks.integers(ids, "ids", np.int64)
+        positions = np.empty(wanted.size, np.int64)
+        cdef _Store store = self._find(wanted, positions)
+        if (positions < 0).any():
+            raise KeyError(int(wanted[positions < 0][0]))
+        if not store.it.tiers & 14:
+            raise ValueError("codes cannot be turned back into rows")
+        cdef const int64_t[::1] at = positions
+        out = np.empty((at.shape[0], self.dim), np.float32)
+        cdef float[:, ::1] y = out
+        cdef Py_ssize_t i, j, start
+        for i in range(at.shape[0]):
+            block = store.it.blocks[at[i] // BLOCK_ROWS]
+            start = at[i] % BLOCK_ROWS * store.it.padded
+            if block.floats is not NULL:
+                memcpy(&y[i, 0], block.floats + start, self.dim * sizeof(float))
+            elif block.halves is not NULL:
+                kernels.widen(block.halves + start, self.dim, &y[i, 0])
+            else:
+                for j in range(self.dim):
+                    y[i, j] = block.codes[start + j] * block.scales[at[i] % BLOCK_ROWS]
+        return out
+
+    def search(self, query, Py_ssize_t k, *, str plan="auto", Py_ssize_t rescore=0, groups=None, allowed=None, mask=None, min_score=None):
+        cdef const float[::1] q = floats1(query, "query")
+        cdef int number = 0
+        cdef const int[::1] group
+        cdef const int *group_at = NULL
+        cdef int64_t groups_n = -1, found
+        cdef const uint64_t *allowed_at = NULL
+        cdef uint64_t[::1] words
+        cdef _Store store
+        cdef mimo_snapshot shot
+        cdef int64_t capacity
+        if q.shape[0] != self.dim:
+            _checks.same_dim(q.shape[0], self.dim, "query")
+        if not finite(&q[0], self.dim):
+            raise _checks.not_finite("query")
+        if plan != "auto":
+            number = _checks.plan_number(plan, self.store.it.tiers)
+        if rescore == 0 and number != 2:
+            rescore = self.candidates
+        if groups is not None:
+            group = _checks.integers(groups, "groups", np.int32)
+            groups_n = group.shape[0]
+            if groups_n:
+                group_at = &group[0]
+        cdef const int64_t[::1] wanted = None
+        cdef int64_t[::1] rows = None
+        cdef Py_ssize_t i
+        cdef unsigned row
+        if allowed is not None:
+            wanted = _checks.integers(allowed, "allowed", np.int64)
+            allowed_rows = np.empty(wanted.shape[0], np.int64)
+            rows = allowed_rows
+        flags = None if mask is None else _checks.flags(mask, "mask")
+
+        PyThread_acquire_lock(self.lock, WAIT_LOCK)
+        store = self.store
+        shot = store_enter(store.it)
+        if wanted is not None:
+            for i in range(wanted.shape[0]):
+                row = store_find(store.it, wanted[i])
+                rows[i] = -1 if row == NOWHERE else <int64_t>row
+        PyThread_release_lock(self.lock)
+        try:
+            k = max(0, min(k, shot.rows))
+            ids = np.empty(k, np.int64)
+            scores = np.empty(k, np.float32)
+            if k == 0:
+                return ids, scores
+            if flags is not None or wanted is not None:
+                words = words_of(shot.rows, rows, flags)
+                allowed_at = &words[0]
+            found = self._search(store, &shot, &q[0], k, number, rescore, allowed_at, group_at, groups_n, ids, scores)
+        finally:
+            PyThread_acquire_lock(self.lock, WAIT_LOCK)
+            store_leave(store.it, shot)
+            PyThread_release_lock(self.lock)
+        if found < 0:
+            raise MemoryError
+        if min_score is not None:
+            found = int(np.count_nonzero(scores[:found] >= min_score))
+        if found < k:
+            return ids[:found], scores[:found]
+        return ids, scores
+
+    cdef int64_t _search(self, _Store store, const mimo_snapshot *shot, const float *query, Py_ssize_t k, int plan, Py_ssize_t rescore,
+                         const uint64_t *allowed, const int *groups, int64_t groups_n, int64_t[::1] ids, float[::1] scores):
+        cdef int64_t found
+        cdef int trusted = self.codes_trusted
+        cdef const mimo_kernels *table = kernels
+        with nogil:
+            found = store_search(store.it, shot, table, query, k, plan, trusted, rescore, allowed, groups, groups_n, &ids[0], &scores[0])
+        return found
+
+    def search_batch(self, queries, Py_ssize_t k, **options):
+        return _alike.batch(self, _checks.floats(queries, "queries", 2), k, options)
+
+    def probe(self, Py_ssize_t samples=16, Py_ssize_t k=10) -> float:
+        _checks.plan_number("bits", self.store.it.tiers)
+        return _alike.recall(self, samples, k)
+
+    def stats(self) -> dict:
+        cdef mimo_store *store = self.store.it
+        cdef unsigned tiers = store.tiers
+        each = 12 + (store.padded // 8 if tiers & 1 else 0) + (store.padded + 4 if tiers & 2 else 0)
+        each += (store.padded * 2 if tiers & 4 else 0) + (store.padded * 4 if tiers & 8 else 0)
+        return {
+            "rows": store.alive,
+            "dead": store.rows - store.alive,
+            "blocks": store.allocated,
+            "bytes": store.rows * each + store.slots_n * 4,
+            "version": store.version,
+            "generation": self.generation,
+        }
+
+
+cdef uint64_t[::1] words_of(int64_t n, const int64_t[::1] rows, flags):
+    """A bit for each of n rows that is one of `rows` (None: all) and has its flag set (None: all)."""
+    cdef Py_ssize_t i
+    cdef uint64_t[::1] words
+    cdef int64_t most = (n + 63) // 64
+    chosen = np.zeros(most, np.uint64)
+    if rows is not None:
+        words = chosen
+        for i in range(rows.shape[0]):
+            if rows[i] >= 0:
+                words[rows[i] // 64] |= <uint64_t>1 << (rows[i] % 64)
+    if flags is not None:
+        padded = np.zeros(most * 64, np.uint8)
+        padded[:min(n, flags.size)] = flags[:n]
+        flagged = np.packbits(padded, bitorder="little").view("<u8").astype(np.uint64)
+        chosen = flagged if rows is None else chosen & flagged
+    return chosen
