@@ -6,21 +6,22 @@ allowed, and the nearest name that there is. Types are never coerced.
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeAlias, cast
 
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
 from mimo.errors import InvalidArguments
+from mimo.gateway.nearest import nearest
 from mimo.tool import Arguments, JsonObject, Tool
 
 Path: TypeAlias = tuple[str | int, ...]
 
-MOST_PROBLEMS = 5
+MOST_PROBLEMS = 5  # in words
+MOST_PLACES = 20  # for programs
 LONGEST_VALUE = 40
 # What is in these is nobody's business, not even its first letters'.
 SECRET_NAMES = ("password", "passwd", "secret", "token", "api_key", "apikey", "authorization", "credential")
@@ -32,14 +33,6 @@ TYPE_NAMES: Mapping[str, str] = {
     "array": "a list",
     "object": "an object",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that does not fit, and where."""
-
-    path: Path
-    text: str
 
 
 def validated(tool: Tool, arguments: object, schema: JsonObject) -> Arguments:
@@ -63,28 +56,24 @@ def validated(tool: Tool, arguments: object, schema: JsonObject) -> Arguments:
     try:
         return tool.arguments.model_validate_json(to_json(given))
     except ValidationError as error:
-        problems = _problems(error, schema)
+        raise _refusal(tool, error, schema) from None
     except (PydanticSerializationError, ValueError):  # not JSON at all: lone surrogates, endless nesting
-        problems = _problems(as_python, schema)
-    raise _refusal(tool, problems)
+        raise _refusal(tool, as_python, schema) from None
 
 
-def _refusal(tool: Tool, problems: Sequence[Problem]) -> InvalidArguments:
-    shown = [problem.text for problem in problems[:MOST_PROBLEMS]]
-    if len(problems) > MOST_PROBLEMS:
-        shown.append(f"and {len(problems) - MOST_PROBLEMS} more")
-    places = [_name(problem.path) for problem in problems[: 4 * MOST_PROBLEMS]]
-    return InvalidArguments("; ".join(shown), tool=tool.name, fields=places)
-
-
-def _problems(error: ValidationError, schema: JsonObject) -> list[Problem]:
-    """One problem for each place, in the order in which they were found."""
-    found: dict[Path, Problem] = {}
+def _refusal(tool: Tool, error: ValidationError, schema: JsonObject) -> InvalidArguments:
+    """Each place once, in the order in which they were found; only so many in words."""
+    texts, places = list[str](), dict[Path, None]()
     for each in error.errors(include_url=False):
         path, node = _place(tuple(each["loc"]), schema, each["type"])
-        text = _text(path, node, schema, cast("Mapping[str, Any]", each))
-        found.setdefault(path, Problem(path, text))
-    return list(found.values())
+        if path not in places:
+            places[path] = None
+            if len(texts) < MOST_PROBLEMS:
+                texts.append(_text(path, node, schema, cast("Mapping[str, Any]", each)))
+    if len(places) > MOST_PROBLEMS:
+        texts.append(f"and {len(places) - MOST_PROBLEMS} more")
+    fields = [_name(path) for path in islice(places, MOST_PLACES)]
+    return InvalidArguments("; ".join(texts), tool=tool.name, fields=fields)
 
 
 def _place(loc: Path, schema: JsonObject, type_: str) -> tuple[Path, JsonObject]:
@@ -132,10 +121,9 @@ def _unknown(path: Path, schema: JsonObject) -> str:
     _, parent = _place(path[:-1], schema, "")
     known = sorted(cast("JsonObject", parent.get("properties", {})))
     wrong = str(path[-1])
-    near = difflib.get_close_matches(wrong[:64].lower(), known, n=1, cutoff=0.5)
     where = f" in {_name(path[:-1])}" if len(path) > 1 else ""
-    if near:
-        hint = f"did you mean '{near[0]}'?"
+    if near := nearest(wrong, known):
+        hint = f"did you mean '{near}'?"
     else:
         hint = f"there are: {', '.join(known)}" if known else "it takes none"
     return f"unknown argument {_short(wrong, quote=chr(39))}{where}; {hint}"
@@ -191,9 +179,8 @@ def _choices(node: JsonObject) -> str:
 def _near(value: object, node: JsonObject) -> str:
     if not isinstance(value, str):
         return ""
-    names = [str(each) for each in cast("Sequence[object]", node["enum"])]
-    near = difflib.get_close_matches(value[:64].lower(), names, n=1, cutoff=0.5)
-    return f"; did you mean '{near[0]}'?" if near else ""
+    near = nearest(value, (str(each) for each in cast("Sequence[object]", node["enum"])))
+    return f"; did you mean '{near}'?" if near else ""
 
 
 def _measure(value: object, type_: str) -> str | None:

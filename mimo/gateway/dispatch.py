@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import trio
 
@@ -92,7 +92,7 @@ class Dispatch:
     async def _run(
         self,
         name: str,
-        arguments: Mapping[str, Any] | None,
+        arguments: object,
         call: Call,
         seconds: float | None,
         course: _Course,

@@ -6,13 +6,13 @@ its order keeps the prompt caches of agents warm.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
 from mimo.errors import NotFound, UnknownTool
+from mimo.gateway.nearest import nearest
 from mimo.gateway.schema import schema_of
 from mimo.observability.events import Events
 from mimo.observability.news import ToolboxChanged
@@ -222,9 +222,8 @@ def _shown(name: str) -> str:
 
 
 def _hint(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name[:128], known, n=1, cutoff=0.5)
-    if near:
-        return f"did you mean '{near[0]}'?"
+    if near := nearest(name, known):
+        return f"did you mean '{near}'?"
     if not known:
         return "there is none at the moment"
     return f"there are: {', '.join(known[:8])}{', ...' if len(known) > 8 else ''}"
