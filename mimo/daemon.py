@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from types import FrameType
 
 import trio
 
@@ -27,6 +28,7 @@ from mimo.systemd import Notices, forget_environment, handed_over
 log = logging.getLogger(__name__)
 
 FAILED, CONFLICT = 1, 5
+ASKING_TO_END = (signal.SIGTERM, signal.SIGINT)
 # Over the grace for the drain, what an orderly stop of the tree may take before the process is ended
 # from outside the loop: a loop that is stuck cannot end itself.
 LAST_RESORT = 10.0
@@ -91,8 +93,8 @@ class Life:
     async def run(self) -> int:
         """Serve until somebody wants an end. Gives the exit code."""
         code = 0
-        # Opened before anything else, so that a signal in the first millisecond is not lost.
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+        with trio.open_signal_receiver(*ASKING_TO_END, signal.SIGHUP) as signals:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKING_TO_END)
             try:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._obey, signals, nursery.cancel_scope)
@@ -168,6 +170,22 @@ def _end_the_process_after(seconds: float) -> None:
     threading.Thread(target=end, name="last resort", daemon=True).start()
 
 
+def _hold_back_signals() -> None:
+    """One that comes before anybody listens waits; it does not kill a process that holds the lock."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, ASKING_TO_END)
+    for number in ASKING_TO_END:
+        signal.signal(number, _too_late)
+
+
+def _too_late(number: int, frame: FrameType | None) -> None:
+    """Between the end of the loop and the end of the process: asking again changes nothing."""
+
+
+def _leave_in_peace() -> None:
+    for number in ASKING_TO_END:  # Python's own way out would restore what kills
+        signal.signal(number, signal.SIG_IGN)
+
+
 def serve(
     home: Home,
     *,
@@ -177,6 +195,7 @@ def serve(
 ) -> int:
     """`mimo serve`: own the data directory until told to stop. Gives the exit code."""
     os.umask(0o077)
+    _hold_back_signals()
     notices = Notices()
     flags = flags or {}
     try:
@@ -195,6 +214,7 @@ def serve(
                 on_long_work=notices.busy,
             )
             code = trio.run(Life(home, house, notices, idle_exit and not standalone).run)
+            _leave_in_peace()
             if house.unusable is not None:
                 raise house.unusable
             if ours or idle_exit:  # a socket that a service manager made is not ours to remove

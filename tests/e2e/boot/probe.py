@@ -38,7 +38,8 @@ def ask_until_answered() -> tuple[float, Any, int]:
     began, refused = time.monotonic(), 0
     while time.monotonic() - began < 30:
         try:
-            return time.monotonic() - began, ask()[1], refused
+            answer = ask()[1]
+            return time.monotonic() - began, answer, refused
         except ConnectionRefusedError:
             refused += 1
         except (OSError, ValueError):

@@ -1,0 +1,209 @@
+"""The life of the process, seen from outside: locks, signals, sockets, and directories that will not do."""
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mimo.home import LONGEST_SOCKET_PATH, Home
+from mimo.launch import greeting
+
+Serve = Callable[..., Any]
+Mimo = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def status(mimo: Mimo, home: str) -> dict[str, Any]:
+    return json.loads(mimo("status", "--json", "--home", home).stdout)
+
+
+def spoken_to(home: Home, *lines: dict[str, Any]) -> socket.socket:
+    """A client of ours that has said these lines."""
+    line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    line.settimeout(30)
+    line.connect(home.socket)
+    line.sendall(greeting("bridge") + b"".join(json.dumps(each).encode() + b"\n" for each in lines))
+    return line
+
+
+INITIALIZE = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {
+        "protocolVersion": "2025-11-25",
+        "capabilities": {},
+        "clientInfo": {"name": "test", "version": "1"},
+    },
+}
+
+
+def test_it_serves_tells_its_state_and_stops(serve: Serve, mimo: Mimo, home: Home) -> None:
+    served = serve()
+    told = status(mimo, home)
+    assert told["pid"] == served.process.pid
+    assert told["home"] == home
+    assert told["socket"] == home.socket
+    assert told["doors"][0]["name"] == "socket"
+    assert told["tree"]["state"] == "running"
+    assert mimo("stop").returncode == 0
+    assert served.stop() == 0
+    assert served.wait_for("STOPPING=1")
+    assert not os.path.exists(home.socket)
+    assert mimo("status").returncode == 4
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_in_order(number: int, serve: Serve) -> None:
+    assert serve().stop(number) == 0
+
+
+def test_what_it_makes_is_for_its_owner_only(serve: Serve, home: Home) -> None:
+    serve()
+    assert stat.S_IMODE(os.stat(home).st_mode) == 0o700
+    for name in os.listdir(home):
+        path = os.path.join(home, name)
+        assert not stat.S_IMODE(os.stat(path).st_mode) & 0o077, name
+
+
+def test_a_second_one_is_told_who_holds_the_directory(serve: Serve, mimo: Mimo, home: Home) -> None:
+    first = serve()
+    second = mimo("serve", "--home", home)
+    assert second.returncode == 5
+    assert f"process {first.process.pid}" in second.stderr
+    assert len(second.stderr.strip().splitlines()) == 1
+    assert status(mimo, home)["pid"] == first.process.pid
+
+
+def test_the_lock_of_a_dead_one_holds_nobody_up(serve: Serve) -> None:
+    serve().stop(signal.SIGKILL)
+    assert serve().stop() == 0
+
+
+def test_a_socket_path_that_is_too_long_is_explained(mimo: Mimo, home: Home) -> None:
+    long = os.path.join(home, "x" * LONGEST_SOCKET_PATH)
+    refused = mimo("serve", "--home", long)
+    assert refused.returncode == 1
+    assert f"the kernel allows {LONGEST_SOCKET_PATH}" in refused.stderr
+    assert "--home" in refused.stderr
+    assert len(refused.stderr.strip().splitlines()) == 1
+
+
+def test_a_directory_open_to_others_is_refused(mimo: Mimo, home: Home) -> None:
+    os.mkdir(home, 0o755)
+    os.chmod(home, 0o755)
+    refused = mimo("serve", "--home", home)
+    assert refused.returncode == 1
+    assert f"chmod 700 {home}" in refused.stderr
+    assert os.listdir(home) == []
+
+
+def test_a_file_in_the_place_of_the_directory_is_refused(mimo: Mimo, home: Home) -> None:
+    with open(home, "w") as file:
+        file.write("mine")
+    refused = mimo("serve", "--home", home)
+    assert refused.returncode == 1
+    assert home in refused.stderr
+    with open(home) as file:
+        assert file.read() == "mine"
+
+
+def test_a_foreign_file_in_the_place_of_the_database_is_refused_and_kept(mimo: Mimo, home: Home) -> None:
+    os.mkdir(home, 0o700)
+    with open(home.database, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+        file.write(b"these are my notes, not yours\n" * 100)
+    refused = mimo("serve", "--home", home)
+    assert refused.returncode == 1
+    assert refused.stderr.strip().splitlines()[-1].startswith("mimo: ")
+    assert "Traceback" not in refused.stderr
+    with open(home.database, "rb") as file:
+        assert file.read() == b"these are my notes, not yours\n" * 100
+
+
+def test_idle_clients_do_not_hold_up_the_stop(serve: Serve, home: Home) -> None:
+    served = serve()
+    clients = [spoken_to(home, INITIALIZE) for _ in range(5)]
+    for client in clients:
+        assert b'"protocolVersion"' in client.recv(65536)
+    assert served.stop() == 0
+    for client in clients:
+        with client:
+            assert client.recv(65536) == b""
+
+
+def test_a_client_that_never_reads_does_not_hold_up_the_stop(serve: Serve, home: Home) -> None:
+    served = serve()
+    questions = [{"jsonrpc": "2.0", "id": n, "method": "tools/list"} for n in range(2000)]
+    with spoken_to(home, INITIALIZE, *questions):
+        assert served.stop() == 0
+
+
+def test_settings_are_read_again_on_a_hangup(serve: Serve, mimo: Mimo, home: Home) -> None:
+    served = serve()
+    with open(os.path.join(home, "config.toml"), "w") as file:
+        file.write("[daemon]\nidle_minutes = 7\n")
+    served.process.send_signal(signal.SIGHUP)
+    assert served.wait_for("RELOADING=1")
+    assert served.wait_for("READY=1")
+    with spoken_to(home) as line:
+        line.sendall(b'{"jsonrpc": "2.0", "id": 1, "method": "mimo/settings"}\n')
+        # A bridge carries what an agent says, and settings are not for agents.
+        assert "error" in json.loads(line.makefile().readline())
+    assert mimo("reload").returncode == 0
+
+
+def test_settings_that_do_not_fit_change_nothing(serve: Serve, mimo: Mimo, home: Home) -> None:
+    served = serve()
+    with open(os.path.join(home, "config.toml"), "w") as file:
+        file.write("[daemon]\nidle_minuets = 7\n")
+    served.process.send_signal(signal.SIGHUP)
+    assert served.wait_for("READY=1")
+    assert status(mimo, home)["pid"] == served.process.pid
+    complaint = mimo("reload")
+    assert complaint.returncode == 1
+    assert "idle_minutes" in complaint.stderr
+    assert served.stop() == 0
+
+
+def test_one_that_a_bridge_started_leaves_when_nobody_is_there(serve: Serve) -> None:
+    served = serve("--idle-exit", MIMO_DAEMON__IDLE_MINUTES="0.001")
+    assert served.process.wait(30) == 0
+
+
+def test_it_takes_the_socket_that_it_is_handed(home: Home, environ: dict[str, str]) -> None:
+    os.mkdir(home, 0o700)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        listening.bind(home.socket)
+        listening.listen()
+        # Connected before there is anybody to accept: the kernel keeps us until there is.
+        with spoken_to(home, INITIALIZE) as line:
+            script = (
+                "import os, sys; os.dup2(int(sys.argv[1]), 3, inheritable=True); "
+                "os.environ |= {'LISTEN_PID': str(os.getpid()), 'LISTEN_FDS': '1'}; "
+                "os.execv(sys.executable, [sys.executable, '-m', 'mimo', 'serve', '--home', sys.argv[2]])"
+            )
+            process = subprocess.Popen(
+                [sys.executable, "-c", script, str(listening.fileno()), home],
+                env=environ,
+                pass_fds=[listening.fileno()],
+                stderr=subprocess.DEVNULL,
+            )
+            try:
+                assert b'"protocolVersion"' in line.recv(65536)
+            finally:
+                process.terminate()
+                assert process.wait(30) == 0
+    assert os.path.exists(home.socket), "a socket that somebody else made is not ours to remove"
+
+
+def test_a_watchdog_is_fed_while_loop_and_writer_live(serve: Serve) -> None:
+    served = serve(WATCHDOG_USEC="300000")
+    assert served.wait_for("WATCHDOG=1")
+    assert served.wait_for("WATCHDOG=1")
+    assert served.stop() == 0
