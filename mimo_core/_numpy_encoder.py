@@ -60,7 +60,10 @@ class _Layer:
         self._up, self._up_bias = _matrix(weights, name + "up")
         self._down, self._down_bias = _matrix(weights, name + "down")
         self._mix_norm = _column(weights[name + "mix.norm.weight"]), _column(weights[name + "mix.norm.bias"])
-        self._down_norm = _column(weights[name + "down.norm.weight"]), _column(weights[name + "down.norm.bias"])
+        self._down_norm = (
+            _column(weights[name + "down.norm.weight"]),
+            _column(weights[name + "down.norm.bias"]),
+        )
 
     def run(self, x: Floats, blocks: list[tuple[int, int, int]]) -> Floats:
         qkv = self._qkv @ x
