@@ -43,6 +43,8 @@ def integers(value: Any, name: str, dtype: type[np.integer[Any]]) -> npt.NDArray
         return np.empty(0, dtype)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must hold integers (got {array.dtype})")
+    if array.dtype == dtype:
+        return np.ascontiguousarray(array)
     limits = np.iinfo(dtype)
     if int(array.min()) < limits.min or int(array.max()) > limits.max:
         raise ValueError(f"{name} must fit {np.dtype(dtype).name} (got {array.min()}..{array.max()})")

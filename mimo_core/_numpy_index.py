@@ -13,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from mimo_core import _alike, _checks
-from mimo_core._numpy import best_of, finite_rows, finite_vector, normalized, packed, quantized
+from mimo_core._numpy import best_of, finite_rows, finite_vector, normalized, packed, quantized, widened
 
 Found = _alike.Found
 Floats = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
 
 BLOCK_ROWS = 16384  # a plane of codes is 2 KiB, so that the planes of a block stay in the second cache
+SCAN_ROWS = 512  # rows that are widened to float32 at once, so that they stay in the cache too
 EXACT_ROWS, INT8_ROWS = 4096, 200_000  # the plans change where those of the compiled index do
 
 
@@ -74,7 +75,9 @@ class Query:
 
     def float_scores(self, block: Block, rows: Any) -> Floats:
         assert block.floats is not None
-        return np.vecdot(block.floats[rows].astype(np.float32, copy=False), self.floats)
+        floats = block.floats[rows]
+        wide = floats if floats.dtype == np.float32 else widened(floats)
+        return np.vecdot(wide, self.floats)
 
     def distances(self, block: Block, n: int) -> npt.NDArray[np.uint16]:
         assert block.planes is not None
@@ -306,12 +309,12 @@ class VectorIndex:
     ) -> tuple[Floats, Ids]:
         scores, ids = [np.empty(0, np.float32)], [np.empty(0, np.int64)]
         for number, block in enumerate(blocks):
-            for first in range(0, BLOCK_ROWS, 2048):  # what is widened stays in the cache
+            for first in range(0, BLOCK_ROWS, SCAN_ROWS):  # what is widened stays in the cache
                 start = number * BLOCK_ROWS + first
-                part = there[start : start + 2048]
+                part = there[start : start + SCAN_ROWS]
                 rows: Any = (
-                    slice(first, first + 2048)
-                    if part.size == 2048 and part.all()
+                    slice(first, first + SCAN_ROWS)
+                    if part.size == SCAN_ROWS and part.all()
                     else first + np.flatnonzero(part)
                 )
                 if part.any():

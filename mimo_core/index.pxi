@@ -28,6 +28,7 @@ cdef class VectorIndex:
     cdef _Store store
     cdef PyThread_type_lock lock
     cdef object writing
+    cdef float[::1] scratch  # of who writes
     cdef readonly int dim
     cdef readonly int generation
     cdef public bint codes_trusted
@@ -45,6 +46,7 @@ cdef class VectorIndex:
     def __init__(self, int dim, tiers=("bits", "int8", "f16")):
         _checks.some_dim(dim)
         self.store = _Store(dim, _checks.tier_bits(tiers))
+        self.scratch = np.empty(self.store.it.padded, np.float32)
         self.dim = dim
         self.writing = Lock()
         self.codes_trusted = True
@@ -88,14 +90,14 @@ cdef class VectorIndex:
         cdef const int64_t[::1] id = _checks.integers(ids, "ids", np.int64)
         cdef const float[:, ::1] x = floats2(rows, "rows")
         cdef Py_ssize_t i, n = id.shape[0]
-        cdef const int[::1] group
+        cdef const int[::1] group = None
+        cdef const int *group_at = NULL
         cdef bint ok
         if x.shape[0] != n:
             raise ValueError(f"rows must be as many as ids, {n} (got {x.shape[0]})")
-        _checks.same_dim(x.shape[1], self.dim, "rows")
-        if groups is None:
-            group = np.zeros(n, np.int32)
-        else:
+        if x.shape[1] != self.dim:
+            _checks.same_dim(x.shape[1], self.dim, "rows")
+        if groups is not None:
             group = _checks.integers(groups, "groups", np.int32)
             if group.shape[0] != n:
                 raise ValueError(f"groups must be as many as ids, {n} (got {group.shape[0]})")
@@ -105,8 +107,10 @@ cdef class VectorIndex:
             return
         if not finite(&x[0, 0], n * self.dim):
             raise _checks.not_finite("rows")
+        if group is not None:
+            group_at = &group[0]
         cdef unsigned[::1] dead = np.empty(n, np.uint32)
-        cdef float[::1] scratch = np.empty((self.dim + 63) // 64 * 64, np.float32)
+        cdef float[::1] scratch = self.scratch
         cdef mimo_store *store
         with self.writing:
             store = self.store.it
@@ -126,7 +130,7 @@ cdef class VectorIndex:
                 raise MemoryError
             with nogil:
                 for i in range(n):
-                    store_write(store, kernels, <unsigned>(store.rows + i), id[i], group[i], &x[i, 0], &scratch[0])
+                    store_write(store, kernels, <unsigned>(store.rows + i), id[i], group_at[i] if group_at is not NULL else 0, &x[i, 0], &scratch[0])
             PyThread_acquire_lock(self.lock, WAIT_LOCK)
             store_publish(store, &dead[0], n, n)
             PyThread_release_lock(self.lock)
