@@ -75,21 +75,17 @@ class JsonLines(logging.Formatter):
     """One JSON object a line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        whose = _about.get()
+        said = _said(record)
         line: dict[str, Any] = {
             "time": _iso(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": said.message,
+            **_whose(),
+            **said.fields,
         }
-        for name in ("request", "client", "tool"):
-            if value := getattr(whose, name):
-                line[name] = value
-        line.update(_fields(record))
-        if trace := _trace(record):
-            line["traceback"] = trace
-        if record.levelno > logging.DEBUG:
-            line = cast("dict[str, Any]", _discreet(line, _secrets(whose.private)))
+        if said.trace:
+            line["traceback"] = said.trace
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
@@ -97,18 +93,35 @@ class TextLines(logging.Formatter):
     """A line that a person can read, followed by the traceback if there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
-        whose = _about.get()
-        named = {name: value for name in ("tool", "client", "request") if (value := getattr(whose, name))}
-        facts = " ".join(f"{name}={_short(value)}" for name, value in (_fields(record) | named).items())
+        said = _said(record)
+        facts = " ".join(f"{name}={_short(value)}" for name, value in (said.fields | _whose()).items())
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
-        line = f"{clock}.{int(record.msecs):03d} {record.levelname:<8} {record.name}: {record.getMessage()}"
+        line = f"{clock}.{int(record.msecs):03d} {record.levelname:<8} {record.name}: {said.message}"
         line = f"{line}  {facts}" if facts else line
         line = line.replace("\r", "\\r").replace("\n", "\\n").replace("\x1b", "\\x1b")
-        if trace := _trace(record):
-            line = f"{line}\n{trace.rstrip()}"
-        if record.levelno > logging.DEBUG:
-            line = cast("str", _discreet(line, _secrets(whose.private)))
-        return line
+        return f"{line}\n{said.trace.rstrip()}" if said.trace else line
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    message: str
+    fields: dict[str, Any]
+    trace: str
+
+
+def _said(record: logging.LogRecord) -> _Said:
+    """What a line may say: at DEBUG all, above it nothing of what the caller has handed in."""
+    message, fields, trace = record.getMessage(), _fields(record), _trace(record)
+    if record.levelno > logging.DEBUG:
+        secrets = _secrets(_about.get().private)
+        message, fields, trace = (_discreet(each, secrets) for each in (message, fields, trace))
+    return _Said(message, fields, trace)
+
+
+def _whose() -> dict[str, str]:
+    whose = _about.get()
+    named = {"request": whose.request, "client": whose.client, "tool": whose.tool}
+    return {name: value for name, value in named.items() if value}
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
