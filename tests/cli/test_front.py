@@ -68,9 +68,9 @@ def test_every_command_explains_itself_and_exists(name: str) -> None:
     ],
 )
 def test_what_went_wrong_is_told_with_its_cure_and_its_code(
-    words: list[str], code: int, told: str, mimo: Run
+    words: list[str], code: int, told: str, inside: Run
 ) -> None:
-    said = mimo(*words)
+    said = inside(*words)
     assert told in said.stderr
     assert said.returncode == code
     assert said.stdout == ""
