@@ -259,11 +259,11 @@ class Supervisor:
 
     async def _attend(self, place: Place) -> None:
         error: Exception | None = None
+        tell = partial(self._note, partial(self._ready, place, place.scope))
         try:
             with place.scope:
-                await place.child.run(
-                    task_status=Ready(partial(self._note, partial(self._ready, place, place.scope)))
-                )
+                if not place.scope.cancel_called:  # before its task had its first turn
+                    await place.child.run(task_status=Ready(tell))
         except Exception as caught:
             error = only(caught)
         finally:
