@@ -162,9 +162,11 @@ class Peer:
                 self._awaited[key] = _Awaited()
                 self._say([frame])
             waiting = {name: self._awaited[key] for name, key in open_questions.items()}
-            for awaited in waiting.values():
+            answers: dict[str, JsonObject] = {}
+            for name, awaited in waiting.items():
                 await awaited.heard.wait()
-            return {name: _answer(awaited.response, questions[name]) for name, awaited in waiting.items()}
+                answers[name] = _answer(awaited.response, questions[name])
+            return answers
         finally:
             for key in open_questions.values():
                 if self._awaited.pop(key, None) is not None:

@@ -7,6 +7,7 @@ import os
 import socket
 import struct
 from collections.abc import Sequence
+from contextlib import suppress
 
 import trio
 
@@ -119,7 +120,7 @@ async def _greeted(connection: Connection) -> Hello | None:
 
 async def _refuse(stream: trio.SocketStream, error: MimoError) -> None:
     """Say why, if it can be said at once, and no more."""
-    with trio.move_on_after(1):
+    with trio.move_on_after(1), suppress(trio.BrokenResourceError):
         await stream.send_all(jsonrpc.error(None, failure(error, NEWEST_LEGACY)) + b"\n")
 
 

@@ -9,6 +9,7 @@ from mimo.errors import MimoError
 from mimo.protocol.jsonrpc import INTERNAL_ERROR, INVALID_PARAMS, Failure, Object
 from mimo.protocol.mcp.questions import NotOffered
 from mimo.protocol.mcp.revisions import Revision
+from mimo.protocol.mcp.seal import BrokenSeal
 from mimo.protocol.mcp.terms import MISSING_CAPABILITY
 
 # Legacy code, modern code. The modern era keeps -32768..-32000 for JSON-RPC and itself, so ours lie above.
@@ -29,7 +30,7 @@ CODES: Mapping[type[MimoError], tuple[int, int]] = {
 }
 
 # What concerns the request and not the tool. All else is for the model to read.
-_NOT_THE_TOOLS = (errors.UnknownTool, errors.Unauthorized)
+_NOT_THE_TOOLS = (errors.UnknownTool, errors.Unauthorized, BrokenSeal)
 
 
 def failure(error: MimoError, revision: Revision) -> Failure:

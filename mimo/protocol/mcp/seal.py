@@ -21,6 +21,12 @@ LIFETIME = 30 * 60.0
 _MAC = hashlib.sha256().digest_size
 
 
+class BrokenSeal(InvalidArguments):
+    """The state is not what we gave to this client for this request."""
+
+    kind = "broken_seal"
+
+
 class Seal:
     """Seals and opens with one key; a seal of another key, place or time does not open."""
 
@@ -36,18 +42,20 @@ class Seal:
         """The answers that were sealed in.
 
         Raises:
-            InvalidArguments: changed, from another call or caller, or too old.
+            BrokenSeal: changed, from another call or caller, or too old.
         """
         try:
             raw = base64.b64decode(token, altchars=b"-_", validate=True)
         except (binascii.Error, ValueError):
             raw = b""
+        if base64.urlsafe_b64encode(raw).decode() != token:  # Python overlooks what follows the padding
+            raw = b""
         mac, body = raw[:_MAC], raw[_MAC:]
         if not hmac.compare_digest(mac, self._mac(place, body)):
-            raise InvalidArguments("requestState does not belong to this request; start it anew without one")
+            raise BrokenSeal("requestState does not belong to this request; start it anew without one")
         kept = from_json(body)
         if kept["until"] < now:
-            raise InvalidArguments("requestState has expired; start the request anew without it")
+            raise BrokenSeal("requestState has expired; start the request anew without it")
         return kept["answers"]
 
     def _mac(self, place: bytes, body: bytes) -> bytes:
