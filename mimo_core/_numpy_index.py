@@ -76,7 +76,7 @@ class Query:
     def float_scores(self, block: Block, rows: Any) -> Floats:
         assert block.floats is not None
         floats = block.floats[rows]
-        wide = floats if floats.dtype == np.float32 else widened(floats)
+        wide = floats if floats.dtype == np.float32 else widened(floats.astype(np.float16, copy=False))
         return np.vecdot(wide, self.floats)
 
     def distances(self, block: Block, n: int) -> npt.NDArray[np.uint16]:

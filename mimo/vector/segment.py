@@ -1,0 +1,251 @@
+"""One space of vectors that may be compared: searched while it changes, and watching its own recall."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import trio
+
+import mimo_core
+from mimo.errors import InvalidArguments, Unavailable
+from mimo.vector.rows import Neighbour, Row, Vector, decoded
+
+T = TypeVar("T")
+# Ids or groups: plain numbers, or an array of them.
+Integers: TypeAlias = Sequence[int] | npt.NDArray[np.integer[Any]]
+# The blobs of these ids, from where the truth is; ids that are gone may be left out.
+Fetch: TypeAlias = Callable[[Sequence[int]], Awaitable[Sequence[tuple[int, bytes]]]]
+
+# Up to here a search takes less time than the way into a thread and back costs everybody else: about
+# 0.2 ms compiled, and ten times as long in the twin.
+INLINE_ROWS = 10_000 if mimo_core.implementation() == "cython" else 1_000
+INLINE_CHANGES = 64
+
+BATCH = 2048  # rows that are decoded at once
+CHECK_EVERY = 16_384  # inserts between two looks at the recall of the codes
+GOOD_RECALL = 0.98
+MOST_CANDIDATES = 4096  # where even so many do not help, the signs of these vectors say too little
+FIRST_CANDIDATES = 400
+
+# Less than this is not worth copying a segment for.
+WORTH_COMPACTING = 4096
+
+
+class Segment:
+    """The vectors of one model and dimension.
+
+    `lean` keeps one bit a number only, a million memories in 80 MB; the nearest are then put into
+    order by `fetch`, from the stored blobs.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        dim: int,
+        *,
+        limiter: trio.CapacityLimiter,
+        lean: bool = False,
+        fetch: Fetch | None = None,
+    ) -> None:
+        if lean and fetch is None:
+            raise ValueError("a lean segment needs a way to fetch the stored vectors")
+        self.model = model
+        self.dim = dim
+        self.ready = False  # everything stored has been read
+        self.recall = 1.0  # of the codes, at the last look
+        self.refused: list[int] = []  # ids whose stored vectors are damaged or of another dimension
+        self._limiter = limiter
+        self._lean = lean
+        self._fetch = fetch
+        self._index = self._empty()
+        self._unchecked = 0
+        self._changing = trio.Lock()  # changes take effect in the order in which they were asked for
+        self._since: list[tuple[list[Row], list[int]]] | None = None  # changes during a rebuild
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __contains__(self, id_: int) -> bool:
+        return id_ in self._index
+
+    def _empty(self) -> mimo_core.VectorIndex:
+        return mimo_core.VectorIndex(self.dim, ("bits",) if self._lean else ("bits", "int8", "f16"))
+
+    async def rebuild(self, rows: Iterable[Row] | AsyncIterable[Sequence[Row]]) -> None:
+        """Read everything anew; the old answers until it is done, and changes that come meanwhile are kept.
+
+        A plain iterable is read wholly in a worker thread; an asynchronous one gives batches. When it
+        fails or is cancelled, the segment is what it was.
+        """
+        fresh, refused = self._empty(), list[int]()
+        if self._since is not None:
+            raise RuntimeError(f"segment {self.model} is already being rebuilt")
+        self._since = []
+        try:
+            if isinstance(rows, AsyncIterable):
+                async for batch in rows:
+                    refused += await self._in_thread(self._load, fresh, batch)
+            else:
+                refused += await self._in_thread(self._load_all, fresh, rows)
+            async with self._changing:
+                for changed, dropped in self._since:
+                    fresh.remove(dropped)
+                    self._load(fresh, changed)
+                self._index, self.refused, self.ready = fresh, refused, True
+        finally:
+            self._since = None
+        await self.check()
+
+    async def put(self, rows: Sequence[Row]) -> None:
+        """New vectors, or others in place of those that were there. Whole or not at all.
+
+        Raises:
+            InvalidArguments: a vector is not of this dimension, or not finite.
+        """
+        sound, numbers, refused = decoded(rows, self.dim)
+        if refused:
+            raise InvalidArguments(f"the vector of {refused[0]} is not {self.dim} finite float16 numbers")
+        ids, groups = [row.id for row in sound], [row.group for row in sound]
+        if len(set(ids)) < len(ids):
+            raise InvalidArguments("an id comes twice")
+        async with self._changing:
+            if self._since is not None:
+                self._since.append((sound, []))
+            if len(sound) <= INLINE_CHANGES:
+                self._index.replace(ids, numbers, groups)
+            else:
+                await self._in_thread(self._index.replace, ids, numbers, groups)
+            self._unchecked += len(sound)
+            if self._unchecked >= CHECK_EVERY:
+                await self.check()
+            await self._tidy()
+
+    async def drop(self, ids: Sequence[int]) -> None:
+        """Forget these vectors; those that are not there are forgotten already."""
+        async with self._changing:
+            if self._since is not None:
+                self._since.append(([], list(ids)))
+            self._index.remove(ids)
+            await self._tidy()
+
+    async def nearest(
+        self,
+        query: Vector,
+        k: int,
+        *,
+        groups: Integers | None = None,
+        allowed: Integers | None = None,
+        min_score: float | None = None,
+    ) -> list[Neighbour]:
+        """The k most similar, best first; of equal ones the lower id first.
+
+        `groups` and `allowed` (ids) narrow the search before it counts; given together, both must hold.
+
+        Raises:
+            InvalidArguments: the query is not of this dimension, or not finite.
+            Unavailable: what is stored has not been read yet.
+        """
+        if not self.ready:
+            raise Unavailable("the vectors are still being read; search by words meanwhile", after=1)
+        if self._lean:
+            return await self._nearest_lean(query, k, groups, allowed, min_score)
+        index = self._index
+
+        def work() -> list[Neighbour]:
+            ids, scores = index.search(query, k, groups=groups, allowed=allowed, min_score=min_score)
+            return [Neighbour(int(id_), float(score)) for id_, score in zip(ids, scores, strict=True)]
+
+        try:
+            if len(index) <= INLINE_ROWS:
+                await trio.lowlevel.checkpoint()
+                return work()
+            return await self._search_in_thread(work)
+        except (TypeError, ValueError) as error:
+            raise InvalidArguments(f"not a question for this segment: {error}") from error
+
+    async def _nearest_lean(
+        self,
+        query: Vector,
+        k: int,
+        groups: Integers | None,
+        allowed: Integers | None,
+        min_score: float | None,
+    ) -> list[Neighbour]:
+        assert self._fetch is not None
+        index = self._index
+        candidates = min(len(index), max(FIRST_CANDIDATES, 40 * k)) if k > 0 else 0
+        try:
+            near, _ = await self._search_in_thread(
+                lambda: index.search(query, candidates, groups=groups, allowed=allowed)
+            )
+        except (TypeError, ValueError) as error:
+            raise InvalidArguments(f"not a question for this segment: {error}") from error
+        stored = await self._fetch(near.tolist()) if near.size else ()
+        rows, numbers, _ = decoded([Row(id_, blob) for id_, blob in stored], self.dim)
+        scores = mimo_core.batch_similarity(query, numbers)
+        found = [Neighbour(row.id, float(score)) for row, score in zip(rows, scores, strict=True)]
+        found.sort(key=lambda neighbour: (-neighbour.score, neighbour.id))
+        return [one for one in found[:k] if min_score is None or one.score >= min_score]
+
+    async def check(self) -> float:
+        """Compare the codes with the truth, stored vectors as questions; hand on more candidates, or stop
+        trusting the codes, where they lose recall. Gives the recall that is left."""
+        self._unchecked = 0
+        if not self._lean:
+            self.recall = await self._in_thread(self._settle)
+        return self.recall
+
+    def _settle(self) -> float:
+        index = self._index
+        index.candidates = 0
+        recall = index.probe()
+        candidates = FIRST_CANDIDATES
+        while recall < GOOD_RECALL and candidates < MOST_CANDIDATES:
+            candidates *= 2
+            index.candidates = candidates
+            recall = index.probe()
+        index.codes_trusted = recall >= GOOD_RECALL
+        return recall
+
+    def stats(self) -> dict[str, float]:
+        """Numbers for metrics."""
+        counted = self._index.stats()
+        return {
+            "rows": counted["rows"],
+            "dead": counted["dead"],
+            "bytes": counted["bytes"],
+            "recall": self.recall,
+            "codes_trusted": float(self._index.codes_trusted),
+            "candidates": self._index.candidates or FIRST_CANDIDATES,
+            "refused": len(self.refused),
+            "ready": float(self.ready),
+        }
+
+    def _load(self, index: mimo_core.VectorIndex, rows: Sequence[Row]) -> list[int]:
+        sound, numbers, refused = decoded(rows, self.dim)
+        index.replace([row.id for row in sound], numbers, [row.group for row in sound])
+        return refused
+
+    def _load_all(self, index: mimo_core.VectorIndex, rows: Iterable[Row]) -> list[int]:
+        refused: list[int] = []
+        rest = iter(rows)
+        while batch := list(itertools.islice(rest, BATCH)):
+            refused += self._load(index, batch)
+        return refused
+
+    async def _tidy(self) -> None:
+        """Removed rows are passed over at every search; at a fifth of all, they are worth a copy."""
+        dead = self._index.stats()["dead"]
+        if dead > WORTH_COMPACTING and 5 * dead > len(self._index):
+            await self._in_thread(self._index.compact)
+
+    async def _in_thread(self, work: Callable[..., T], *given: Any) -> T:
+        return await trio.to_thread.run_sync(work, *given, limiter=self._limiter)
+
+    async def _search_in_thread(self, work: Callable[[], T]) -> T:
+        # Who no longer wants the answer need not wait for it: nothing is changed by a search.
+        return await trio.to_thread.run_sync(work, limiter=self._limiter, abandon_on_cancel=True)

@@ -1,0 +1,280 @@
+"""A segment finds what is near, whatever happens to it meanwhile."""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+
+import numpy as np
+import pytest
+import trio
+
+import mimo.vector.segment as segment_module
+from mimo.errors import InvalidArguments, Unavailable
+from mimo.vector import Row, Segment, from_blob, to_blob
+
+from .conftest import Maker
+
+pytestmark = pytest.mark.vectors
+
+
+def segment(dim: int = 32) -> Segment:
+    return Segment("test", dim, limiter=trio.CapacityLimiter(2))
+
+
+def judged(rows: Sequence[Row], query: Row, k: int) -> list[int]:
+    """The k nearest, by the plainest means."""
+    q = from_blob(query.blob).astype(np.float64)
+    scored: list[tuple[float, int]] = []
+    for row in rows:
+        vector = from_blob(row.blob).astype(np.float64)
+        scored.append((-float(vector @ q) / float(np.linalg.norm(vector) * np.linalg.norm(q)), row.id))
+    return [id_ for _, id_ in sorted(scored)[:k]]
+
+
+async def test_what_was_stored_is_found_after_a_rebuild(make: Maker) -> None:
+    rows = make.rows(300)
+    one = segment()
+    await one.rebuild(rows)
+    assert len(one) == 300
+    for query in rows[:5]:
+        assert [near.id for near in await one.nearest(from_blob(query.blob), 5)] == judged(rows, query, 5)
+
+
+async def test_before_it_has_read_everything_it_says_so(make: Maker) -> None:
+    one = segment()
+    with pytest.raises(Unavailable, match="words meanwhile"):
+        await one.nearest(np.ones(32, np.float32), 5)
+    await one.rebuild(())
+    assert await one.nearest(np.ones(32, np.float32), 5) == []
+
+
+async def test_a_rebuild_takes_batches_as_they_come(make: Maker) -> None:
+    rows = make.rows(100)
+
+    async def batches() -> AsyncIterator[Sequence[Row]]:
+        for first in range(0, 100, 30):
+            await trio.lowlevel.checkpoint()
+            yield rows[first : first + 30]
+
+    one = segment()
+    await one.rebuild(batches())
+    assert len(one) == 100
+
+
+async def test_changes_during_a_rebuild_are_not_lost(make: Maker) -> None:
+    rows, later = make.rows(50), make.rows(3, first=100)
+    one = segment()
+
+    async def batches() -> AsyncIterator[Sequence[Row]]:
+        yield rows[:25]
+        await one.put(later)
+        await one.drop([1, 2, 101])
+        await one.put([Row(3, later[2].blob)])
+        yield rows[25:]
+
+    await one.rebuild(batches())
+    assert len(one) == 50 - 2 + 3 - 1
+    assert 1 not in one
+    assert 2 not in one
+    assert 101 not in one
+    assert [near.id for near in await one.nearest(from_blob(later[2].blob), 2)] == [3, 102]
+
+
+async def test_a_failed_rebuild_leaves_the_old_answers(make: Maker) -> None:
+    rows = make.rows(20)
+    one = segment()
+    await one.rebuild(rows)
+
+    def torn() -> Iterator[Row]:
+        yield rows[0]
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        await one.rebuild(torn())
+    assert len(one) == 20
+    assert (await one.nearest(from_blob(rows[7].blob), 1))[0].id == 8
+    await one.rebuild(rows)
+
+
+async def test_a_cancelled_rebuild_leaves_the_old_answers(make: Maker) -> None:
+    rows = make.rows(20)
+    one = segment()
+    await one.rebuild(rows)
+
+    async def endless() -> AsyncIterator[Sequence[Row]]:
+        yield rows[:1]
+        await trio.sleep_forever()
+
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(one.rebuild, endless())
+            await trio.testing.wait_all_tasks_blocked()
+            scope.cancel()
+    assert len(one) == 20
+    await one.rebuild(rows)
+
+
+async def test_damaged_blobs_are_named_and_the_others_found(make: Maker) -> None:
+    rows = make.rows(10)
+    nan = np.full(32, np.nan, np.float16).tobytes()
+    one = segment()
+    await one.rebuild([*rows, Row(50, b"short"), Row(51, nan), Row(52, rows[0].blob + b"\0\0")])
+    assert len(one) == 10
+    assert one.refused == [50, 51, 52]
+    assert one.stats()["refused"] == 3
+
+
+async def test_a_new_vector_takes_the_place_of_the_old(make: Maker) -> None:
+    rows = make.rows(40)
+    one = segment()
+    await one.rebuild(rows)
+    await one.put([Row(5, to_blob(-from_blob(rows[9].blob)))])
+    assert len(one) == 40
+    near = await one.nearest(-from_blob(rows[9].blob), 1)
+    assert near[0].id == 5
+    assert near[0].score == pytest.approx(1, abs=1e-3)
+
+
+async def test_a_dropped_vector_is_not_found(make: Maker) -> None:
+    rows = make.rows(40)
+    one = segment()
+    await one.rebuild(rows)
+    await one.drop([8, 8, 999])
+    assert 8 not in {near.id for near in await one.nearest(from_blob(rows[7].blob), 40)}
+
+
+async def test_a_search_is_narrowed_before_it_counts(make: Maker) -> None:
+    rows = make.rows(60, groups=3)
+    one = segment()
+    await one.rebuild(rows)
+    query = rows[0]
+    in_group = [row for row in rows if row.group == 2]
+    assert [n.id for n in await one.nearest(from_blob(query.blob), 9, groups=[2])] == judged(
+        in_group, query, 9
+    )
+    few = [row for row in rows if row.id in (4, 9, 44)]
+    assert [n.id for n in await one.nearest(from_blob(query.blob), 9, allowed=[44, 9, 4, 999])] == judged(
+        few, query, 9
+    )
+    assert [n.id for n in await one.nearest(from_blob(query.blob), 9, groups=[2], allowed=[3, 4])] == [3]
+    assert await one.nearest(from_blob(query.blob), 9, groups=[]) == []
+    assert all(n.score >= 0.5 for n in await one.nearest(from_blob(query.blob), 60, min_score=0.5))
+
+
+async def test_a_question_that_does_not_fit_is_the_callers_fault(make: Maker) -> None:
+    one = segment()
+    await one.rebuild(make.rows(3))
+    for query in (
+        np.ones(31, np.float32),
+        np.full(32, np.inf, np.float32),
+        np.ones((1, 32), np.float32),
+        np.ones(32, np.int64),
+    ):
+        with pytest.raises(InvalidArguments, match="not a question for this segment"):
+            await one.nearest(query, 3)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InvalidArguments, match="vector of 9"):
+        await one.put([Row(9, b"x")])
+    with pytest.raises(InvalidArguments, match="twice"):
+        await one.put([Row(9, to_blob(np.ones(32))), Row(9, to_blob(np.ones(32)))])
+    assert len(one) == 3
+
+
+async def test_a_large_segment_answers_from_a_thread(make: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segment_module, "INLINE_ROWS", 10)
+    monkeypatch.setattr(segment_module, "INLINE_CHANGES", 10)
+    rows = make.rows(90)
+    one = segment()
+    await one.rebuild(())
+    await one.put(rows)
+    assert [n.id for n in await one.nearest(from_blob(rows[3].blob), 4)] == judged(rows, rows[3], 4)
+    with pytest.raises(InvalidArguments):
+        await one.nearest(np.ones(3), 4)
+
+
+async def test_many_removed_rows_are_given_back(make: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segment_module, "WORTH_COMPACTING", 20)
+    rows = make.rows(100)
+    one = segment()
+    await one.rebuild(rows)
+    await one.drop(range(1, 15))
+    assert one.stats()["dead"] == 14
+    await one.drop(range(15, 41))
+    assert one.stats()["dead"] == 0
+    assert [n.id for n in await one.nearest(from_blob(rows[60].blob), 4)] == judged(rows[40:], rows[60], 4)
+
+
+async def test_codes_that_lose_recall_are_no_longer_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random vectors have no neighbours to speak of: their signs say too little."""
+    monkeypatch.setattr(segment_module, "CHECK_EVERY", 5000)
+    monkeypatch.setattr(segment_module, "MOST_CANDIDATES", 800)
+    random = np.random.default_rng(3)
+    one = segment(64)
+    await one.rebuild(())
+    assert one.stats()["codes_trusted"]
+    halves = random.standard_normal((6000, 64)).astype(np.float16)
+    await one.put([Row(at, row.tobytes()) for at, row in enumerate(halves)])
+    assert one.recall < 0.98
+    assert one.stats()["candidates"] == 800
+    assert not one.stats()["codes_trusted"]
+
+
+async def test_codes_of_clustered_vectors_stay_trusted(make: Maker) -> None:
+    one = segment()
+    await one.rebuild(make.rows(1000))
+    assert one.recall >= 0.98
+    assert one.stats()["codes_trusted"]
+
+
+async def test_a_lean_segment_settles_the_order_from_the_stored_vectors(make: Maker) -> None:
+    rows = make.rows(500, groups=2)
+    stored = {row.id: row.blob for row in rows}
+    asked: list[int] = []
+
+    async def fetch(ids: Sequence[int]) -> Sequence[tuple[int, bytes]]:
+        await trio.lowlevel.checkpoint()
+        asked.append(len(ids))
+        return [(id_, stored[id_]) for id_ in ids if id_ in stored]
+
+    one = Segment("test", 32, limiter=trio.CapacityLimiter(2), lean=True, fetch=fetch)
+    await one.rebuild(rows)
+    query = from_blob(rows[3].blob)
+    assert [n.id for n in await one.nearest(query, 10)] == judged(rows, rows[3], 10)
+    assert asked == [400]
+    odd = [row for row in rows if row.group == 1]
+    assert [n.id for n in await one.nearest(query, 10, groups=[1])] == judged(odd, rows[3], 10)
+    assert await one.nearest(query, 0) == []
+    assert await one.nearest(query, 5, min_score=1.1) == []
+    del stored[4]  # gone from the truth, not yet from here
+    assert 4 not in {n.id for n in await one.nearest(query, 10)}
+    with pytest.raises(InvalidArguments):
+        await one.nearest(query[:5], 3)
+    with pytest.raises(ValueError, match="fetch"):
+        Segment("test", 32, limiter=trio.CapacityLimiter(2), lean=True)
+
+
+async def test_searches_and_changes_at_once_see_whole_changes(
+    make: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segment_module, "INLINE_ROWS", 10)
+    rows = make.rows(400)
+    one = segment()
+    await one.rebuild(rows)
+    done = trio.Event()
+
+    async def change() -> None:
+        for turn in range(40):
+            await one.put([Row(1, rows[turn % 7].blob)])
+            await one.drop([500 + turn - 1])
+            await one.put([Row(500 + turn, rows[0].blob)])
+            await trio.lowlevel.checkpoint()
+        done.set()
+
+    async def ask() -> None:
+        while not done.is_set():
+            found = [near.id for near in await one.nearest(from_blob(rows[20].blob), 401)]
+            assert len(set(found)) == len(found)
+            assert 1 in found
+            assert 400 <= len(found) <= 401
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(change)
+        nursery.start_soon(ask)
+        nursery.start_soon(ask)
