@@ -173,7 +173,7 @@ class Database:
 
     async def outcome(self, key: str) -> Answered | None:
         """What `key` was answered, or None if nothing was done under it, by any write accepted before."""
-        return await self.write(answer_to, key)
+        return await self.write(answer_to, key, frees=True)  # it needs no room
 
     async def chore(self, work: Callable[[apsw.Connection, *Ts], T], *args: *Ts) -> T:
         """`work(db, *args)` in the writer's thread, between two groups and in no transaction (see writer.py)."""

@@ -90,6 +90,8 @@ class Writer:
             self.checkpoint(db, "truncate")
         else:
             self.checkpoint(db, "passive")
+            if self.full:  # the file could not grow, and now has the ballast's room for it
+                self._emptied_log(db)
 
     def rest(self, db: apsw.Connection) -> None:
         """When nobody has written for a while: an empty log, and free pages back to the disk."""
@@ -132,7 +134,21 @@ class Writer:
             fail_all(jobs, translation(error, self._home.database) or error)
 
     def _when_full(self, db: apsw.Connection, jobs: Sequence[Job]) -> None:
-        """Nothing of the group was written. What frees something tries again, alone, in the room of the ballast."""
+        """Nothing of the group was written.
+
+        Often it is the log that has taken the room: emptied, it makes place for all. Else what frees something
+        tries again, alone, in the room of the ballast.
+        """
+        if self.wal_pages and self._emptied_log(db):
+            for job in jobs:
+                job.result = None
+            try:
+                return commit_group(db, jobs)
+            except apsw.FullError:
+                pass
+            except CommitFailed as failure:
+                if not isinstance(failure.__cause__, apsw.FullError):
+                    raise
         self._give_up_ballast()
         for job in jobs:
             if not job.frees:
@@ -143,6 +159,14 @@ class Writer:
                 commit_group(db, [job])
             except apsw.Error as error:
                 job.fail(translation(error, self._home.database) or error)
+
+    def _emptied_log(self, db: apsw.Connection) -> bool:
+        """Whether emptying the log has made room enough. The file grows by it, so it may need the ballast first."""
+        if not self.checkpoint(db, "truncate") and not (self.full and self.checkpoint(db, "truncate")):
+            return False
+        if self.full and ballast.stow(self._home):
+            self.full = False
+        return not self.full
 
     def _give_up_ballast(self) -> None:
         if ballast.room(self._home) < ballast.ENOUGH:  # else it is no full disk, but a limit of SQLite's own
