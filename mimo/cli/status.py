@@ -72,33 +72,23 @@ def _told(facts: dict[str, Any]) -> list[str]:
     lines = [
         f"{paint('mimo', 'bold')} {facts.get('version', '?')} runs as process {facts.get('pid', '?')}",
         f"  home    {facts.get('home', '?')}",
-        f"  socket  {facts.get('socket', '?')}",
     ]
-    doors: Any = facts.get("doors") or []
-    listed: list[Any] = list(doors.items()) if isinstance(doors, dict) else doors  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-    lines += [f"  door    {foreign(_door(door))}" for door in listed]
+    doors: list[dict[str, Any]] = facts.get("doors") or []
+    for door in doors:
+        lines.append(f"  door    {door['name']}  {door['address']}  ({door['connections']} connected)")
     tree: Any = facts.get("tree")
     if tree:
         lines += ["", *_branch(tree, 1)]
     return lines
 
 
-def _door(door: Any) -> str:
-    if isinstance(door, (tuple, list)):
-        return "  ".join(str(part) for part in door)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    if isinstance(door, dict):
-        return "  ".join(str(part) for part in door.values())  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    return str(door)
-
-
-def _branch(node: Any, depth: int) -> list[str]:
+def _branch(node: dict[str, Any], depth: int) -> list[str]:
     """One child of the supervision tree and, below it, its children."""
-    if isinstance(node, list):
-        return [line for child in node for line in _branch(child, depth)]  # pyright: ignore[reportUnknownVariableType]
     state = str(node.get("state", ""))
     line = f"{'  ' * depth}{node.get('name', '?')}  {paint(state, _COLOURS.get(state, 'dim'))}"
     if restarts := node.get("restarts"):
         line += f"  restarted {restarts}x"
     if error := node.get("last_error"):
         line += f"  {paint(foreign(str(error)), 'red')}"
-    return [line, *_branch(node.get("children") or [], depth + 1)]
+    children: list[dict[str, Any]] = node.get("children") or []
+    return [line, *(below for child in children for below in _branch(child, depth + 1))]
