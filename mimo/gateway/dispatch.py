@@ -10,7 +10,7 @@ import math
 import secrets
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -117,25 +117,15 @@ class Dispatch:
             return answer
         except trio.Cancelled:
             raise
-        except BaseExceptionGroup as group:
-            cancelled, errors = group.split(trio.Cancelled)
-            if cancelled is not None:
-                # Nobody waits for the errors any more, and they must not end the door that cancelled us.
-                if errors is not None and errors.subgroup(_ends_the_process) is not None:
-                    raise
-                if errors is not None and not isinstance(_only(errors), MimoError):
-                    _broken(tool, errors)
-                raise cancelled from None
-            error = _only(group)
-            if isinstance(error, MimoError):
-                raise error from error.__cause__
-            if group.subgroup(_ends_the_process) is not None:
+        except (Exception, SystemExit, BaseExceptionGroup) as raised:
+            # A library that ends the process does not end ours; a person at the keyboard does.
+            error = _essence(raised)
+            if error is None:
                 raise
-            raise _translated(tool, error) from group
-        except MimoError:
-            raise
-        except (Exception, SystemExit) as error:  # a library that ends the process does not end ours
-            raise _translated(tool, error) from error
+            told = error if isinstance(error, MimoError) else _translated(tool, error)
+            # Whoever has cancelled us waits for no error any more, and must not be ended by one.
+            await trio.lowlevel.checkpoint_if_cancelled()
+            raise told from (raised if told is not error else error.__cause__)
 
     def _tell(self, call: Call, course: _Course, seconds: float) -> None:
         name = course.tool.name if course.tool is not None else None
@@ -186,15 +176,22 @@ def _broken(tool: Tool, error: BaseException) -> Broken:
     return Broken(f"{tool.name} failed by a bug of mimo; the log has it under {id_}", id=id_, tool=tool.name)
 
 
-def _only(error: BaseException) -> BaseException:
-    """The error in a group of one; a group of several stays one."""
-    while isinstance(error, BaseExceptionGroup):
-        inside = cast("BaseExceptionGroup[BaseException]", error).exceptions
-        if len(inside) != 1:
-            break
-        error = inside[0]
-    return cast("BaseException", error)
+def _essence(error: BaseException) -> BaseException | None:
+    """What went wrong: the error, or what a group holds if that is one thing, or the group.
+
+    Several `MimoError`s are one thing: the first. None when nothing went wrong: there are only
+    cancellations, or somebody ends the process.
+    """
+    errors = [each for each in _leaves(error) if not isinstance(each, trio.Cancelled)]
+    if not errors or any(isinstance(each, KeyboardInterrupt) for each in errors):
+        return None
+    one_thing = len(errors) == 1 or all(isinstance(each, MimoError) for each in errors)
+    return errors[0] if one_thing else error
 
 
-def _ends_the_process(error: BaseException) -> bool:
-    return isinstance(error, KeyboardInterrupt)
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for each in cast("BaseExceptionGroup[BaseException]", error).exceptions:
+            yield from _leaves(each)
+    else:
+        yield error

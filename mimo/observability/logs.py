@@ -24,6 +24,7 @@ Form: TypeAlias = Literal["auto", "json", "text"]
 # Shorter pieces of an argument ("user", "fact") are words of ours, and say nothing about anybody.
 TELLING = 8
 LONGEST_MESSAGE = 2000
+MOST_FRAMES = 60  # the last ones; a thousand of an endless recursion would hold up the loop
 # Pydantic repeats the input in its message, cut in the middle, so that no search for the whole finds it.
 PYDANTIC_INPUT = re.compile(r"input_value=.*?, input_type=", re.DOTALL)
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -132,7 +133,7 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 def _trace(record: logging.LogRecord) -> str:
     if not record.exc_info or record.exc_info[1] is None:
         return ""
-    text = "".join(traceback.format_exception(record.exc_info[1]))
+    text = "".join(traceback.format_exception(record.exc_info[1], limit=-MOST_FRAMES))
     return PYDANTIC_INPUT.sub("input_value=..., input_type=", text)
 
 

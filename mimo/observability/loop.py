@@ -1,12 +1,12 @@
 """Who holds up the event loop: every step of a task that takes longer than 50 ms is counted and named.
 
-In the daemon the watch is installed by `app.py`. In tests it fails whoever causes a stall:
+In the daemon a `LoopWatch` is given to `trio.run`. In tests `run_watched` fails whoever holds up the loop; a
+conftest.py hands it to pytest-trio, before that marks the tests itself:
 
-    @pytest.fixture(autouse=True)
-    def nobody_holds_up_the_loop() -> Iterator[LoopWatch]:
-        watch = LoopWatch(fair=True)
-        yield watch          # hand it to `trio.run` or `trio.lowlevel.add_instrument`
-        watch.check()        # raises LoopHeldUp, naming the tasks
+    def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+        for item in items:
+            if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+                item.add_marker(pytest.mark.trio(run=run_watched))
 """
 
 from __future__ import annotations
@@ -16,14 +16,17 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import trio
 
 # A person notices a tenth of a second, and a call may meet two steps.
 TOO_LONG = 0.05
 KEPT = 20
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,19 @@ class LoopWatch(trio.abc.Instrument):
         self.stalls.append(stall)
         if self._on_stall is not None:
             self._on_stall(stall)
+
+
+def run_watched(
+    main: Callable[..., Awaitable[T]],
+    *args: object,
+    clock: trio.abc.Clock | None = None,
+    instruments: Sequence[trio.abc.Instrument] = (),
+) -> T:
+    """`trio.run`, and a `LoopHeldUp` at its end when a task held up the loop."""
+    watch = LoopWatch(fair=True)
+    result = trio.run(main, *args, clock=clock, instruments=[*instruments, watch])
+    watch.check()
+    return result
 
 
 class _RunQueue:

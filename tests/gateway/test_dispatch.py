@@ -1,11 +1,13 @@
 """One call: found, checked, limited, run, and told of; and whatever it does, the others go on."""
 
 import gc
+import json
 import logging
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +30,7 @@ from mimo.gateway.capacity import LIMITS, Limit, Places
 from mimo.gateway.dispatch import Dispatch
 from mimo.gateway.toolbox import Toolbox
 from mimo.observability.events import Events
+from mimo.observability.logs import JsonLines
 from mimo.observability.metrics import Metrics
 from mimo.observability.news import ToolCalled
 from mimo.tool import Answer, Arguments, Call, Capacity, Client, Tool
@@ -196,9 +199,6 @@ async def test_whatever_goes_wrong_inside_is_broken_and_no_more(house: House) ->
     async def leaves() -> None:
         leave()
 
-    async def recursive() -> None:
-        await recursive()
-
     async def two_bugs() -> None:
         await raise_group_of(ValueError("a"), KeyError("b"))
 
@@ -209,12 +209,30 @@ async def test_whatever_goes_wrong_inside_is_broken_and_no_more(house: House) ->
         await raise_group_of(SystemExit(1))
 
     for number, work in enumerate(
-        [not_an_answer, leaves, recursive, two_bugs, a_bug_beside_an_error, leaves_in_a_group]
+        [not_an_answer, leaves, two_bugs, a_bug_beside_an_error, leaves_in_a_group]
     ):
         house.tool(f"tool_{number}", work)
         with pytest.raises(Broken):
             await house.call(f"tool_{number}")
     assert (await house.call("memory_search", {"query": "still here"})).as_text().startswith("still here")
+
+
+def test_an_endless_recursion_is_broken_too(house: House) -> None:
+    async def recursive() -> None:
+        await recursive()
+
+    house.tool("recursive_tool", recursive)
+    with pytest.raises(Broken):
+        trio.run(house.call, "recursive_tool")
+
+
+async def test_several_errors_that_callers_know_are_told_by_the_first(house: House) -> None:
+    async def two_errors() -> None:
+        await raise_group_of(Conflict("first"), NotFound("second"))
+
+    house.tool("memory_edit", two_errors)
+    with pytest.raises(Conflict, match="first"):
+        await house.call("memory_edit")
 
 
 async def test_a_bug_in_a_validator_is_broken_too(house: House) -> None:
@@ -288,28 +306,31 @@ async def test_cancellation_passes_and_is_counted(house: House) -> None:
     assert house.called() == [("slow_tool", "cancelled")]
 
 
-async def test_a_bug_on_the_way_out_of_a_cancelled_call_does_not_reach_who_cancelled(
-    house: House, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("count", [0, 1, 2])
+@pytest.mark.parametrize("bug", [ValueError("on the way out"), Conflict("changed")])
+async def test_an_error_on_the_way_out_of_a_cancelled_call_does_not_reach_who_cancelled(
+    house: House, caplog: pytest.LogCaptureFixture, count: int, bug: Exception
 ) -> None:
     async def clumsy() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trio.sleep_forever)
-            nursery.start_soon(stumbles)
+            for _ in range(count):
+                nursery.start_soon(stumbles)
 
     async def stumbles() -> None:
         try:
             await trio.sleep_forever()
         finally:
-            raise ValueError("on the way out")
+            raise bug
 
-    house.tool("clumsy_tool", clumsy)
+    house.tool("clumsy_tool", clumsy if count else stumbles)
     with trio.CancelScope() as scope:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(house.call, "clumsy_tool")
             await trio.testing.wait_all_tasks_blocked()
             scope.cancel()
     assert scope.cancelled_caught
-    assert "clumsy_tool" in caplog.text
+    assert ("a bug in clumsy_tool" in caplog.text) == isinstance(bug, ValueError)
     assert house.called() == [("clumsy_tool", "cancelled")]
 
 
@@ -405,11 +426,12 @@ async def test_an_answer_that_says_failed_is_an_answer_and_is_counted_apart(hous
     assert house.called() == [("gateway_call", "failed")]
 
 
-async def test_a_thousand_calls_leave_nothing_behind(
-    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_thousand_calls_leave_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
     house = House({Capacity.READ: Limit(4, 2000)})
+    house.events = Events(kept=10)
+    house.dispatch = Dispatch(house.toolbox, house.events, house.metrics, house.limits)
     caplog.set_level(logging.CRITICAL)
+    sizes: list[tuple[int, int]] = []
 
     async def bug() -> None:
         await trio.lowlevel.checkpoint()
@@ -424,25 +446,70 @@ async def test_a_thousand_calls_leave_nothing_behind(
     house.tool("endless_tool", trio.sleep_forever, seconds=0.1)
 
     async def call(name: str) -> None:
-        with trio.move_on_after(100):
-            with suppress(MimoError):
-                await house.call(name)
+        with trio.move_on_after(100), suppress(MimoError):
+            await house.call(name)
 
     async def many(count: int) -> None:
         async with trio.open_nursery() as nursery:
             for number in range(count):
                 nursery.start_soon(call, ["bug_tool", "slow_tool", "good_tool", "endless_tool"][number % 4])
 
-    await many(400)
-    gc.collect()
-    objects, tasks = len(gc.get_objects()), trio.lowlevel.current_statistics().tasks_living
-    await many(1000)
-    gc.collect()
-    # Events are kept in a ring; everything else must be gone.
-    assert len(gc.get_objects()) - objects < 2200
-    assert trio.lowlevel.current_statistics().tasks_living == tasks
+    async def main() -> None:
+        for count in (400, 1000):
+            await many(count)
+            gc.collect()
+            sizes.append((len(gc.get_objects()), trio.lowlevel.current_statistics().tasks_living))
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    (objects, tasks), (objects_after, tasks_after) = sizes
+    assert objects_after - objects < 100
+    assert tasks_after == tasks
     assert all(load.running == load.waiting == 0 for load in house.dispatch.loads())
-    assert len(house.called()) == 1400
+    calls = sum(
+        house.metric(f'mimo_call_seconds_count{{tool="{name}_tool"}}')
+        for name in ("bug", "slow", "good", "endless")
+    )
+    assert calls == 1400
+
+
+async def test_what_a_caller_handed_in_is_not_in_the_traceback_of_a_bug(house: House, tmp_path: Path) -> None:
+    async def clumsy(arguments: Search, call: Call) -> Answer:
+        return Answer.text(str(int(arguments.query)))
+
+    house.toolbox.add(Tool("clumsy_tool", Search, clumsy))
+    handler = logging.FileHandler(tmp_path / "log")
+    handler.setFormatter(JsonLines())
+    logging.getLogger("mimo").addHandler(handler)
+    try:
+        with pytest.raises(Broken):
+            await house.call("clumsy_tool", {"query": "my diary says nothing"})
+    finally:
+        logging.getLogger("mimo").removeHandler(handler)
+        handler.close()
+    line = json.loads((tmp_path / "log").read_text())
+    assert "diary" not in json.dumps(line)
+    assert "ValueError: invalid literal" in line["traceback"]
+    assert (line["tool"], line["client"], line["request"]) == ("clumsy_tool", "test", "c1")
+
+
+async def test_the_keyboard_ends_a_call_that_was_cancelled_too(
+    house: House, autojump_clock: trio.testing.MockClock
+) -> None:
+    async def interrupted() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            nursery.start_soon(stops)
+
+    async def stops() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise KeyboardInterrupt
+
+    house.tool("stopped_tool", interrupted, seconds=1)
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await house.call("stopped_tool")
+    assert caught.value.subgroup(KeyboardInterrupt) is not None
 
 
 async def test_the_slowest_of_the_last_hundred_is_known(house: House) -> None:

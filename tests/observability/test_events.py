@@ -1,8 +1,10 @@
 """Events: published without waiting, in order, and honest about what was lost."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -15,12 +17,17 @@ from mimo.observability.events import Event, Events, Missed, as_json
 from mimo.observability.news import LoopStalled, ToolCalled
 
 
+class Level(Enum):
+    HIGH = "high"
+
+
 @dataclass(frozen=True, slots=True)
 class Remembered(Event):
     kind: ClassVar[str] = "memory:added"
 
     number: int
     tags: Sequence[str] = ()
+    facts: Mapping[str, object] = field(default_factory=dict[str, object])
 
 
 async def drained(events: Events, *wanted: type[Event] | str, since: int) -> list[Event]:
@@ -164,13 +171,16 @@ async def test_a_subscription_of_no_size_is_refused() -> None:
 
 def test_an_event_becomes_plain_json() -> None:
     events = Events(clock=lambda: 0.25)
-    told = as_json(events.publish(Remembered(1, tags=("a", "b"))))
+    told = as_json(
+        events.publish(Remembered(1, ("a", "b"), {"level": Level.HIGH, "where": Path("/x"), "no": None}))
+    )
     assert json.loads(json.dumps(told)) == {
         "kind": "memory:added",
         "seq": events.last,
         "at": "1970-01-01T00:00:00.250+00:00",
         "number": 1,
         "tags": ["a", "b"],
+        "facts": {"level": "high", "where": "/x", "no": None},
     }
 
 

@@ -1,11 +1,15 @@
 """Who holds up the event loop is counted and named; who only waits, or is kept waiting, is not."""
 
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
-from mimo.observability.loop import LoopHeldUp, LoopWatch, Stall
+from mimo.observability.loop import LoopHeldUp, LoopWatch, Stall, run_watched
 
 
 def hog(seconds: float) -> None:
@@ -15,19 +19,20 @@ def hog(seconds: float) -> None:
         pass
 
 
-async def test_a_step_that_takes_too_long_is_counted_and_its_task_named() -> None:
+def test_a_step_that_takes_too_long_is_counted_and_its_task_named() -> None:
     told: list[Stall] = []
     watch = LoopWatch(told.append)
-    trio.lowlevel.add_instrument(watch)
 
     async def careless() -> None:
         await trio.lowlevel.checkpoint()
         hog(0.06)
         await trio.lowlevel.checkpoint()
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(careless, name="careless task")
-    trio.lowlevel.remove_instrument(watch)
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(careless, name="careless task")
+
+    trio.run(main, instruments=[watch])
     assert watch.count == len(told) >= 1
     assert "careless task" in [stall.task for stall in told]
     assert told[0].seconds >= 0.05
@@ -35,15 +40,63 @@ async def test_a_step_that_takes_too_long_is_counted_and_its_task_named() -> Non
         watch.check()
 
 
-async def test_a_blocking_wait_in_the_loop_counts_too() -> None:
-    watch = LoopWatch(fair=True)
-    trio.lowlevel.add_instrument(watch)
+def test_a_blocking_wait_in_the_loop_counts_too() -> None:
+    async def main() -> None:
+        await trio.lowlevel.checkpoint()
+        time.sleep(0.06)  # noqa: ASYNC251
+        await trio.lowlevel.checkpoint()
+
+    with pytest.raises(LoopHeldUp, match="1 steps held up"):
+        run_watched(main)
+
+
+def test_whoever_is_watched_gets_its_result_and_its_own_errors() -> None:
+    async def gives(value: int) -> int:
+        await trio.lowlevel.checkpoint()
+        return 1 // value
+
+    assert run_watched(gives, 1) == 1
+    with pytest.raises(ZeroDivisionError):
+        run_watched(gives, 0)
+
+
+def test_pytest_fails_a_test_that_holds_up_the_loop(tmp_path: Path) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\ntrio_mode = true\n")
+    (tmp_path / "conftest.py").write_text(
+        """
+import inspect, pytest
+from mimo.observability.loop import run_watched
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+            item.add_marker(pytest.mark.trio(run=run_watched))
+"""
+    )
+    (tmp_path / "test_it.py").write_text(
+        """
+import time, trio
+
+async def test_careful(autojump_clock):
+    await trio.sleep(100)
+
+async def test_careless():
     await trio.lowlevel.checkpoint()
-    time.sleep(0.06)  # noqa: ASYNC251
-    await trio.lowlevel.checkpoint()
-    trio.lowlevel.remove_instrument(watch)
-    watch.after_run()
-    assert watch.count == 1
+    time.sleep(0.06)
+
+def test_without_a_loop():
+    time.sleep(0.06)
+"""
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert "1 failed, 2 passed" in done.stdout, done.stdout
+    assert "test_careless" in done.stdout
+    assert "steps held up the loop" in done.stdout
 
 
 async def test_waiting_is_not_holding_up(autojump_clock: trio.testing.MockClock) -> None:

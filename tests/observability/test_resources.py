@@ -4,6 +4,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from pathlib import Path
 
 import pytest
 import trio
@@ -12,7 +13,7 @@ import trio.testing
 from mimo.observability.events import Events
 from mimo.observability.metrics import Metrics
 from mimo.observability.news import ResourceChanged
-from mimo.observability.resources import MB, Reading, ResourceWatch, Threshold, _children_among_all
+from mimo.observability.resources import MB, Reading, ResourceWatch, Threshold, _children, _children_among_all
 
 
 def started() -> subprocess.Popen[bytes]:
@@ -38,9 +39,22 @@ def metrics() -> Metrics:
     return Metrics()
 
 
-async def test_a_look_sees_what_there_is(events: Events, metrics: Metrics) -> None:
+def test_a_look_sees_what_there_is(events: Events, metrics: Metrics) -> None:
     watch = ResourceWatch(events, metrics, {"wal_bytes": lambda: 4096})
-    before = watch.look()
+
+    async def look() -> Reading:
+        await trio.lowlevel.checkpoint()
+        return watch.look()
+
+    async def look_beside_another_task() -> Reading:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            with tempfile.TemporaryFile(), tempfile.TemporaryFile():
+                reading = watch.look()
+            nursery.cancel_scope.cancel()
+        return reading
+
+    before = trio.run(look)
     assert 5 * MB < before.memory_bytes < 4000 * MB
     assert before.injected == {"wal_bytes": 4096}
     release = threading.Event()
@@ -48,11 +62,7 @@ async def test_a_look_sees_what_there_is(events: Events, metrics: Metrics) -> No
     thread.start()
     child = started()
     try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(trio.sleep_forever)
-            with tempfile.TemporaryFile(), tempfile.TemporaryFile():
-                during = watch.look()
-            nursery.cancel_scope.cancel()
+        during = trio.run(look_beside_another_task)
     finally:
         release.set()
         thread.join()
@@ -60,7 +70,27 @@ async def test_a_look_sees_what_there_is(events: Events, metrics: Metrics) -> No
     assert during.threads == before.threads + 1
     assert during.children == before.children + 1
     assert during.tasks == before.tasks + 1
-    assert during.open_files >= before.open_files + 3  # and the pipe to the child
+    assert during.open_files == before.open_files + 3  # and the pipe to the child
+
+
+async def test_a_system_without_proc_is_looked_at_as_far_as_it_goes(
+    events: Events, metrics: Metrics, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("mimo.observability.resources.PROC", tmp_path / "none")
+    reading = ResourceWatch(events, metrics).look()
+    assert reading.memory_bytes > 5 * MB
+    assert reading.threads >= 1
+    assert reading.children == 0
+
+
+def test_children_are_listed_by_the_kernel_where_it_does(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for thread, children in (("1", "12 13 "), ("2", "")):
+        (tmp_path / "self/task" / thread).mkdir(parents=True)
+        (tmp_path / "self/task" / thread / "children").write_text(children)
+    monkeypatch.setattr("mimo.observability.resources.PROC", tmp_path)
+    assert _children() == 2
 
 
 def test_children_are_found_by_their_parent_too() -> None:
