@@ -10,7 +10,8 @@ import trio
 
 from mimo.errors import MimoError
 from mimo.protocol import jsonrpc
-from mimo.protocol.jsonrpc import Id, Lines, Malformed, Request, parse
+from mimo.protocol.jsonrpc import Lines, Malformed, Request, parse
+from mimo.protocol.mcp.events import Say
 from mimo.protocol.mcp.failures import failure
 from mimo.protocol.mcp.revisions import NEWEST_LEGACY
 from mimo.tool import Client, Json, JsonObject
@@ -72,8 +73,8 @@ class Connection:
         self._outbox = Outbox(stream)
         self._leaving = trio.Event()
 
-    def say(self, frame: bytes, to: Id | None = None) -> None:
-        self._outbox.put(frame + b"\n")
+    def say(self, said: Say) -> None:
+        self._outbox.put(said.frame + b"\n")
 
     async def room(self) -> None:
         await self._outbox.room()
@@ -132,6 +133,6 @@ class Connection:
         try:
             value = await control(request.method, request.params, client)
         except MimoError as error:
-            self.say(jsonrpc.error(request.id, failure(error, NEWEST_LEGACY)))
+            self.say(Say(jsonrpc.error(request.id, failure(error, NEWEST_LEGACY)), request.id))
         else:
-            self.say(jsonrpc.encode({"jsonrpc": "2.0", "id": request.id, "result": value}))
+            self.say(Say(jsonrpc.encode({"jsonrpc": "2.0", "id": request.id, "result": value}), request.id))

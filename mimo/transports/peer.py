@@ -26,8 +26,8 @@ _numbers = itertools.count(1)
 class Wire(Protocol):
     """The way back to a client."""
 
-    def say(self, frame: bytes, to: Id | None) -> None:
-        """Queue a frame, which belongs to the request `to` if to any. Never waits."""
+    def say(self, said: Say) -> None:
+        """Queue a frame. Never waits."""
         ...
 
     async def room(self) -> None:
@@ -107,7 +107,7 @@ class Peer:
 
     def _say(self, frames: list[Say]) -> None:
         for frame in frames:
-            self._wire.say(frame.frame, frame.to)
+            self._wire.say(frame)
 
     async def _run(self, work: Work) -> None:
         try:

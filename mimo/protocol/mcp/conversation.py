@@ -7,7 +7,7 @@ Frames name the request they belong to, for doors that answer each request on it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -64,7 +64,7 @@ class Catalogue(Protocol):
 class _Group:
     """A batch: its answers leave together."""
 
-    frames: list[bytes] = field(default_factory=list[bytes])
+    said: list[Say] = field(default_factory=list[Say])
     open: int = 0
     whole: bool = False
 
@@ -103,12 +103,16 @@ class Conversation:
 
     def done(self, work: Work, result: Object) -> list[Say]:
         """The work's result, in the newest shape. Nothing is said when the request was cancelled meanwhile."""
-        return self._close(work, lambda: jsonrpc.result(work.id, self._shaped(result, work.terms)))
+        if not self.is_open(work):
+            return []
+        return self._close(work, _result(work.id, self._shaped(result, work.terms)))
 
     def failed(self, work: Work, error: MimoError) -> list[Say]:
         if isinstance(work.errand, CallTool) and not concerns_the_request(error, work.terms.revision):
             return self.done(work, failed_call(error))
-        return self._close(work, lambda: jsonrpc.error(work.id, failure(error, work.terms.revision)))
+        if not self.is_open(work):
+            return []
+        return self._close(work, _error(work.id, failure(error, work.terms.revision)))
 
     def progress(self, work: Work, progress: float, total: float | None, message: str | None) -> list[Say]:
         """How far the work is. What does not grow is not said, nor anything to a client that did not ask."""
@@ -183,7 +187,7 @@ class Conversation:
 
     def goodbye(self) -> list[Say]:
         """Ends what would stay open: each listen gets its result."""
-        said = [Say(self._listen_result(identity), identity) for identity in self._listens]
+        said = [_result(identity, self._listen_result(identity)) for identity in self._listens]
         self._listens.clear()
         return said
 
@@ -204,12 +208,12 @@ class Conversation:
             case jsonrpc.Malformed():
                 if not message.answered:
                     return []
-                return [*self._say(jsonrpc.error(message.id, message.failure), message.id, group)]
+                return [*self._say(_error(message.id, message.failure), group)]
 
     def _batch(self, batch: jsonrpc.Batch) -> list[Event]:
         if self._agreed is None or not self._agreed.revision.batches:
             wrong = Failure(INVALID_REQUEST, "batches are not part of this revision; send one message a time")
-            return [Say(jsonrpc.error(None, wrong))]
+            return [_error(None, wrong)]
         group = _Group()
         events = [event for message in batch.messages for event in self._one(message, group)]
         group.whole = True
@@ -220,7 +224,7 @@ class Conversation:
         if identity in self._open or identity in self._listens:
             # Under its own id the answer would be taken for the first one's.
             taken = Failure(INVALID_REQUEST, "this id is in use by a request in flight", {"id": identity})
-            return [*self._say(jsonrpc.error(None, taken), None, group)]
+            return [*self._say(_error(None, taken), group)]
         try:
             if _is_handshake(request):
                 return self._handshake(identity, initialize(request.params), group)
@@ -230,7 +234,7 @@ class Conversation:
                 return self._accept(request, read, terms, group)
             return [*self._answer(identity, read, terms, group)]
         except Refused as refused:
-            return [*self._say(jsonrpc.error(identity, refused.failure), identity, group)]
+            return [*self._say(_error(identity, refused.failure), group)]
 
     def _terms(self, request: jsonrpc.Request) -> Terms:
         if says_terms(request.params) or request.method == "server/discover":
@@ -246,7 +250,7 @@ class Conversation:
     ) -> list[Event]:
         if len(self._open) >= MAX_IN_FLIGHT:
             full = Busy(f"{MAX_IN_FLIGHT} requests are in flight on this connection; wait for some", after=1)
-            return [*self._say(jsonrpc.error(request.id, failure(full, terms.revision)), request.id, group)]
+            return [*self._say(_error(request.id, failure(full, terms.revision)), group)]
         token = progress_token(request.params)
         work = Work(request.id, request.method, request.params, errand, terms, token)
         self._open[request.id] = _Slot(work, group)
@@ -262,7 +266,7 @@ class Conversation:
         revision = agree(asked.version)
         self._agreed = Terms(revision, asked.capabilities, asked.client_name, asked.client_version, "info")
         answer = fit(results.initialized(self._about, revision.name), revision)
-        return [Met(self._agreed), Say(jsonrpc.result(identity, answer), identity)]
+        return [Met(self._agreed), _result(identity, answer)]
 
     def _answer(
         self,
@@ -276,7 +280,7 @@ class Conversation:
                 try:
                     result = self._list(asked)
                 except MimoError as error:
-                    return self._say(jsonrpc.error(identity, failure(error, terms.revision)), identity, group)
+                    return self._say(_error(identity, failure(error, terms.revision)), group)
             case Discover():
                 result = results.discovered(self._about)
             case Listen():
@@ -292,7 +296,7 @@ class Conversation:
                 result = results.empty()
             case _:
                 raise AssertionError(asked)
-        return self._say(jsonrpc.result(identity, self._shaped(result, terms)), identity, group)
+        return self._say(_result(identity, self._shaped(result, terms)), group)
 
     def _list(self, asked: List) -> Object:
         offered = self._catalogue
@@ -335,16 +339,14 @@ class Conversation:
         meta: Mapping[str, Any] = result.get("_meta") or {}
         return result | {"_meta": {**meta, SERVER_INFO: self._about.implementation()}}
 
-    def _close(self, work: Work, frame: Callable[[], bytes]) -> list[Say]:
-        if not self.is_open(work):
-            return []
+    def _close(self, work: Work, said: Say) -> list[Say]:
         group = self._open.pop(work.id).group
-        return [*self._say(frame(), work.id, group), *self._left(group)]
+        return [*self._say(said, group), *self._left(group)]
 
-    def _say(self, frame: bytes, to: Id | None, group: _Group | None) -> list[Say]:
+    def _say(self, said: Say, group: _Group | None) -> list[Say]:
         if group is None:
-            return [Say(frame, to)]
-        group.frames.append(frame)
+            return [said]
+        group.said.append(said)
         return []
 
     def _left(self, group: _Group | None) -> list[Say]:
@@ -354,18 +356,19 @@ class Conversation:
         return self._leave(group)
 
     def _leave(self, group: _Group) -> list[Say]:
-        if group.open or not group.whole or not group.frames:
+        if group.open or not group.whole or not group.said:
             return []
-        return [Say(b"[" + b",".join(group.frames) + b"]")]
+        to = next((said.to for said in group.said if said.to is not None), None)
+        return [Say(b"[" + b",".join(said.frame for said in group.said) + b"]", to, last=True)]
 
     def _note(self, method: str, params: Object, work: Work) -> Say:
         return Say(
             jsonrpc.notification(method, fit_notification(method, params, work.terms.revision)), work.id
         )
 
-    def _listen_result(self, identity: Id) -> bytes:
+    def _listen_result(self, identity: Id) -> Object:
         meta = {SUBSCRIPTION: identity, SERVER_INFO: self._about.implementation()}
-        return jsonrpc.result(identity, {"resultType": "complete", "_meta": meta})
+        return {"resultType": "complete", "_meta": meta}
 
 
 def _is_handshake(request: jsonrpc.Request) -> bool:
@@ -373,6 +376,14 @@ def _is_handshake(request: jsonrpc.Request) -> bool:
     if request.method != "initialize":
         return False
     return not says_terms(request.params) or request.params.get("protocolVersion") in LEGACY
+
+
+def _result(identity: Id, result: Object) -> Say:
+    return Say(jsonrpc.result(identity, result), identity, last=True)
+
+
+def _error(identity: Id | None, failed: Failure) -> Say:
+    return Say(jsonrpc.error(identity, failed), identity, last=True, code=failed.code)
 
 
 def _tagged(identity: Id, method: str, params: Object) -> Say:

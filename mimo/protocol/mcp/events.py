@@ -24,10 +24,12 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Send this frame; it belongs to the request `to`, or to none."""
+    """Send this frame; it belongs to the request `to`, or to none. `last` is the request's answer."""
 
     frame: bytes
     to: Id | None = None
+    last: bool = False
+    code: int | None = None  # of the error, if the answer is one
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,5 @@
+"""HTTP doors. What belongs to MCP is a bare ASGI application, which costs a quarter of a framework's.
+
+- `mailbox`: the frames that wait for one response
+- `mcp`: MCP's streamable HTTP, both eras
+"""
