@@ -14,7 +14,7 @@ import os
 import sys
 from collections.abc import Callable
 
-FAILED, INTERRUPTED = 1, 130
+INTERRUPTED = 130
 
 
 def main(argv: list[str]) -> int:
@@ -34,7 +34,14 @@ def main(argv: list[str]) -> int:
         return 0
     except _expected() as error:  # looked up only when something has been raised
         print(f"mimo: {error}", file=sys.stderr)
-        return int(getattr(error, "exit_code", FAILED))
+        return _exit_code(error)
+
+
+def _exit_code(error: Exception) -> int:
+    """What the error says itself, or what its kind means."""
+    from mimo.cli.terminal import EXIT_CODES, FAILED
+
+    return int(getattr(error, "exit_code", EXIT_CODES.get(getattr(error, "kind", ""), FAILED)))
 
 
 def _expected() -> tuple[type[Exception], ...]:

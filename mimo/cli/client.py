@@ -5,18 +5,11 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from mimo.cli.terminal import CONFLICT, FAILED, NOT_FOUND, UNREACHABLE, USAGE, Failed
+from mimo.cli.terminal import EXIT_CODES, FAILED, UNREACHABLE, Failed
 from mimo.home import Home
 from mimo.launch import CannotStart, connect, greeting, last_words, reach
 
 SECONDS = 10.0
-# From the kinds of mimo.errors to exit codes, by word, because that module is not worth its import here.
-EXIT_CODES = {
-    "invalid_arguments": USAGE,
-    "not_found": NOT_FOUND,
-    "unknown_tool": NOT_FOUND,
-    "conflict": CONFLICT,
-}
 
 
 class Answered(NamedTuple):

@@ -7,6 +7,13 @@ from typing import Any, TextIO
 
 # The exit codes, as `mimo --help` documents them.
 OK, FAILED, USAGE, NOT_FOUND, UNREACHABLE, CONFLICT = 0, 1, 2, 3, 4, 5
+# From the kinds of mimo.errors to exit codes, by word, because that module is not worth its import here.
+EXIT_CODES = {
+    "invalid_arguments": USAGE,
+    "not_found": NOT_FOUND,
+    "unknown_tool": NOT_FOUND,
+    "conflict": CONFLICT,
+}
 
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 # What others wrote (memories, names) must not steer the terminal: no control character gets through but
