@@ -7,6 +7,7 @@ cimport cython
 from mimo_core import _alike, _checks
 
 from libc.stdint cimport int8_t, int64_t, uint8_t, uint16_t, uint64_t
+from libc.float cimport FLT_MAX
 from libc.math cimport sqrt, INFINITY
 from libc.string cimport memcpy
 
@@ -182,6 +183,7 @@ def dequantize_int8(codes, scales):
     cdef const int8_t[:, ::1] x = _checks.codes(codes, "codes", np.int8, 2)
     cdef const float[::1] s = floats1(scales, "scales")
     cdef Py_ssize_t i, j, n = x.shape[0], dim = x.shape[1]
+    cdef double number
     if s.shape[0] != n:
         raise ValueError(f"scales must have one number a row, {n} (got {s.shape[0]})")
     if n and not finite(&s[0], n):
@@ -191,7 +193,8 @@ def dequantize_int8(codes, scales):
     with nogil:
         for i in range(n):
             for j in range(dim):
-                y[i, j] = x[i, j] * s[i]
+                number = x[i, j] * <double>s[i]  # 127 times a rounded scale may lie just beyond float32
+                y[i, j] = <float>max(-<double>FLT_MAX, min(<double>FLT_MAX, number))
     return out
 
 

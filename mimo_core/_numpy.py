@@ -145,7 +145,9 @@ def dequantize_int8(codes: Any, scales: Any) -> Floats:
     s = _checks.floats(scales, "scales", 1)
     if s.size != x.shape[0]:
         raise ValueError(f"scales must have one number a row, {x.shape[0]} (got {s.size})")
-    return x.astype(np.float32) * finite_vector(s, "scales")[:, None]
+    numbers = x * finite_vector(s, "scales").astype(np.float64)[:, None]
+    most = np.finfo(np.float32).max  # 127 times a rounded scale may lie just beyond
+    return np.clip(numbers, -most, most).astype(np.float32)
 
 
 def packed(rows: Floats) -> npt.NDArray[np.uint64]:

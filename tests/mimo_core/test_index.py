@@ -1,0 +1,365 @@
+"""The index answers as a list of rows would, sorted anew for every question."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from mimo_core import _numpy, _numpy_index
+
+from .conftest import LEVELS, Kernels
+
+pytestmark = pytest.mark.vectors
+PLANS = ("exact", "int8", "bits", "auto")
+
+
+class Judge:
+    """Ids and rows in a dictionary, and the cosine of each."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, tuple[np.ndarray[Any, Any], int]] = {}
+
+    def nearest(self, query: Any, k: int, wanted: Any = None) -> list[tuple[int, float]]:
+        q = np.asarray(query, np.float64)
+        scored: list[tuple[float, int]] = []
+        for id_, (row, group) in self.rows.items():
+            size = np.linalg.norm(row) * np.linalg.norm(q)
+            if wanted is None or wanted(id_, group):
+                scored.append((-float(row @ q) / size if size else 0.0, id_))
+        return [(id_, -score) for score, id_ in sorted(scored)[:k]]
+
+
+def agree(found: tuple[Any, Any], judged: list[tuple[int, float]], within: float) -> None:
+    """The same ids in the same order, but for those whose scores cannot be told apart."""
+    ids, scores = found
+    assert len(ids) == len(judged)
+    assert np.allclose(scores, [score for _, score in judged], atol=within)
+    true = dict(judged)
+    for id_, score in zip(ids.tolist(), scores.tolist(), strict=True):
+        assert id_ in true or abs(score - judged[-1][1]) <= within
+        assert abs(true.get(id_, score) - score) <= within
+    for one, two in zip(range(len(ids) - 1), range(1, len(ids)), strict=True):
+        assert scores[one] > scores[two] or (scores[one] == scores[two] and ids[one] < ids[two])
+
+
+def filled(
+    kernels: Kernels, random: np.random.Generator, n: int, dim: int, tiers: Any = ("bits", "int8", "f16")
+) -> tuple[Any, Judge]:
+    index, judge = kernels.VectorIndex(dim, tiers), Judge()
+    rows = random.standard_normal((n, dim)).astype(np.float32)
+    ids = random.permutation(n) * 3 - n  # some below zero, in no order
+    groups = np.arange(n) % 4
+    index.add(ids, rows, groups)
+    judge.rows = {int(i): (row.astype(float), int(g)) for i, row, g in zip(ids, rows, groups, strict=True)}
+    return index, judge
+
+
+@pytest.mark.parametrize("dim", [1, 16, 64, 100, 384])
+@pytest.mark.parametrize("tier", ["f16", "f32"])
+def test_every_plan_finds_the_nearest(
+    kernels: Kernels, random: np.random.Generator, dim: int, tier: str
+) -> None:
+    index, judge = filled(kernels, random, 300, dim, ("bits", "int8", tier))
+    within = 1e-3 if tier == "f16" else 1e-5
+    for query in random.standard_normal((5, dim)).astype(np.float32):
+        for plan in PLANS:  # 300 rows are rescored at once: the codes lose nothing
+            agree(index.search(query, 7, plan=plan, rescore=300), judge.nearest(query, 7), within)
+        agree(index.search(query, 1000), judge.nearest(query, 1000), within)
+
+
+def test_filters_narrow_the_search_before_it_counts(kernels: Kernels, random: np.random.Generator) -> None:
+    index, judge = filled(kernels, random, 5000, 24)
+    query = random.standard_normal(24).astype(np.float32)
+    few = list(judge.rows)[::97]
+    positions = index.positions_of(few)
+    mask = np.zeros(len(index), np.bool_)
+    mask[positions] = True
+    for plan in PLANS:
+        search = {"plan": plan, "rescore": 5000}
+        agree(
+            index.search(query, 9, groups=[1, 3], **search),
+            judge.nearest(query, 9, lambda _, g: g in (1, 3)),
+            1e-3,
+        )
+        agree(
+            index.search(query, 9, allowed=[*few, 10**9], **search),
+            judge.nearest(query, 9, lambda i, _: i in few),
+            1e-3,
+        )
+        agree(
+            index.search(query, 9, mask=mask, **search), judge.nearest(query, 9, lambda i, _: i in few), 1e-3
+        )
+        both = index.search(query, 9, mask=mask, groups=[2], allowed=few[:30], **search)
+        agree(both, judge.nearest(query, 9, lambda i, g: i in few[:30] and g == 2), 1e-3)
+        assert index.search(query, 9, groups=[], **search)[0].size == 0
+        assert index.search(query, 9, allowed=[], **search)[0].size == 0
+        assert index.search(query, 9, mask=mask[:0], **search)[0].size == 0
+        assert index.search(query, 9, groups=[9], **search)[0].size == 0
+    assert (index.search(query, 5000, min_score=0.1)[1] >= 0.1).all()
+
+
+def test_both_twins_give_the_same_ids(kernels: Kernels, random: np.random.Generator) -> None:
+    index, _ = filled(kernels, np.random.default_rng(1), 20_000, 70)
+    twin, _ = filled(Kernels(_numpy, _numpy_index.VectorIndex), np.random.default_rng(1), 20_000, 70)
+    for one in (index, twin):
+        assert one.remove(np.arange(-20_000, 0)) == 6667
+        one.replace([5, 100_000], np.ones((2, 70), np.float32), [1, 2])
+    for query in random.standard_normal((8, 70)).astype(np.float32):
+        for plan in PLANS:
+            for rescore in (0, 20):
+                one, other = (
+                    x.search(query, 20, plan=plan, rescore=rescore, groups=[0, 1]) for x in (index, twin)
+                )
+                assert one[0].tolist() == other[0].tolist()
+                assert np.allclose(one[1], other[1], atol=1e-5)
+    assert index.probe(5, 5) == twin.probe(5, 5)
+    assert index.ids().tolist() == twin.ids().tolist()
+    assert np.allclose(index.rows([5, 10]), twin.rows([5, 10]), atol=1e-6)
+
+
+def test_equal_rows_come_in_the_order_of_their_ids(kernels: Kernels, random: np.random.Generator) -> None:
+    index = kernels.VectorIndex(20)
+    ids = random.permutation(9000)
+    index.add(ids, np.tile(random.standard_normal(20).astype(np.float32), (9000, 1)))
+    query = random.standard_normal(20).astype(np.float32)
+    assert index.search(query, 40, plan="exact")[0].tolist() == list(range(40))
+    # Codes hand on the first rows; among those the lower id comes first.
+    assert index.search(query, 40, plan="bits", rescore=50)[0].tolist() == sorted(ids[:50].tolist())[:40]
+    assert index.search(query, 40, plan="int8", rescore=50)[0].tolist() == sorted(ids[:50].tolist())[:40]
+
+
+@pytest.mark.parametrize(
+    "tiers", [("bits",), ("int8",), ("f16",), ("f32",), ("bits", "int8"), ("bits", "f32")]
+)
+def test_any_set_of_tiers_answers(
+    kernels: Kernels, random: np.random.Generator, tiers: tuple[str, ...]
+) -> None:
+    index, judge = filled(kernels, random, 500, 128, tiers)
+    assert index.tiers == tiers
+    id_ = next(iter(judge.rows))
+    query = judge.rows[id_][0].astype(np.float32)
+    ids, scores = index.search(query, 3)
+    assert ids[0] == id_
+    assert scores[0] == pytest.approx(1, abs=0.01)
+    if tiers == ("bits",):
+        assert scores[1] == pytest.approx(judge.nearest(query, 2)[1][1], abs=0.3)  # an estimate
+        with pytest.raises(ValueError, match="codes cannot be turned back"):
+            index.rows([id_])
+    else:
+        assert np.allclose(index.rows([id_])[0], query / np.linalg.norm(query), atol=0.01)
+    for plan, needs in {"exact": {"f16", "f32"}, "int8": {"int8"}, "bits": {"bits"}}.items():
+        if not needs & set(tiers):
+            with pytest.raises(ValueError, match=f"plan '{plan}' needs a tier"):
+                index.search(query, 3, plan=plan)
+
+
+def test_large_dimensions_are_counted_right(kernels: Kernels, random: np.random.Generator) -> None:
+    """Beyond 1,984 numbers a byte no longer holds the distance of codes, beyond 1,040 a float not the int8 sum."""
+    index, judge = filled(kernels, random, 64, 4096)
+    for plan in PLANS:
+        for id_ in list(judge.rows)[:4]:
+            query = judge.rows[id_][0].astype(np.float32)
+            agree(index.search(query, 5, plan=plan), judge.nearest(query, 5), 1e-3)
+    opposite = kernels.VectorIndex(4096, ("bits",))
+    opposite.add([1, 2], np.stack([np.ones(4096, np.float32), -np.ones(4096, np.float32)]))
+    assert opposite.search(np.ones(4096, np.float32), 2)[1].tolist() == pytest.approx([1, -1])
+
+
+def test_what_was_removed_is_gone_and_its_room_comes_back(
+    kernels: Kernels, random: np.random.Generator
+) -> None:
+    index, judge = filled(kernels, random, 9000, 16)
+    gone = list(judge.rows)[::2]
+    assert index.remove([*gone, *gone, 10**12]) == len(gone)
+    for id_ in gone:
+        del judge.rows[id_]
+    query = random.standard_normal(16).astype(np.float32)
+    for _ in range(2):
+        assert len(index) == len(judge.rows) == len(index.ids())
+        for plan in PLANS:
+            agree(index.search(query, 5, plan=plan, rescore=9000), judge.nearest(query, 5), 1e-3)
+        assert gone[0] not in index
+        assert next(iter(judge.rows)) in index
+        index.compact()
+    assert index.generation == 2
+    assert index.stats()["dead"] == 0
+
+
+def test_a_refused_change_changes_nothing(kernels: Kernels) -> None:
+    index = kernels.VectorIndex(4)
+    index.add([1, 2], np.eye(4, dtype=np.float32)[:2])
+    one = np.ones((1, 4), np.float32)
+    refused: list[tuple[Any, Any, Any, type[Exception], str]] = [
+        ([2], one, None, ValueError, "id 2 is already there"),
+        ([3, 3], np.ones((2, 4)), None, ValueError, "id 3 comes twice"),
+        ([3], np.ones((2, 4)), None, ValueError, r"as many as ids, 1 \(got 2\)"),
+        ([3], np.ones((1, 5)), None, ValueError, r"dimension 4 \(got 5\)"),
+        ([3], one * np.nan, None, ValueError, "rows must be finite"),
+        ([3], one.astype(int), None, TypeError, "rows must hold floats"),
+        ([3.0], one, None, TypeError, "ids must hold integers"),
+        ([2**63], one, None, ValueError, "ids must fit int64"),
+        ([[3]], one, None, ValueError, "ids must have 1 dimension"),
+        ([3], one, [2**31], ValueError, "groups must fit int32"),
+        ([3], one, [1, 2], ValueError, r"as many as ids, 1 \(got 2\)"),
+    ]
+    for ids, rows, groups, error, text in refused:
+        with pytest.raises(error, match=text):
+            index.add(ids, rows, groups)
+    assert index.ids().tolist() == [1, 2]
+    assert index.stats()["version"] == 1
+    index.add([], np.empty((0, 4), np.float32))
+    assert index.remove([]) == 0
+    with pytest.raises(KeyError, match="7"):
+        index.rows([1, 7])
+
+
+def test_a_search_that_makes_no_sense_is_refused(kernels: Kernels) -> None:
+    index = kernels.VectorIndex(4)
+    index.add([1], np.ones((1, 4), np.float32))
+    query = np.ones(4, np.float32)
+    refused: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
+        (query[:3], {}, ValueError, r"dimension 4 \(got 3\)"),
+        (query * np.inf, {}, ValueError, "query must be finite"),
+        (query > 0, {}, TypeError, "query must hold floats"),
+        (query, {"plan": "graph"}, ValueError, "unknown plan 'graph'; there are: auto, exact, int8, bits"),
+        (query, {"groups": [0.5]}, TypeError, "groups must hold integers"),
+        (query, {"allowed": ["a"]}, TypeError, "allowed must hold integers"),
+        (query, {"mask": [0.5]}, TypeError, "mask must hold bool"),
+    ]
+    for given_, options, error, text in refused:
+        with pytest.raises(error, match=text):
+            index.search(given_, 1, **options)
+    for dim in (0, -1, 16385):
+        with pytest.raises(ValueError, match=rf"dimension must be 1\.\.16384 \(got {dim}\)"):
+            kernels.VectorIndex(dim)
+    with pytest.raises(ValueError, match="unknown tier 'f8'"):
+        kernels.VectorIndex(4, ("f8",))
+    with pytest.raises(ValueError, match="needs a tier"):
+        kernels.VectorIndex(4, ())
+    with pytest.raises(ValueError, match="needs a tier"):
+        kernels.VectorIndex(4, ("f32",)).probe()
+
+
+def test_nothing_in_gives_nothing_out(kernels: Kernels) -> None:
+    index = kernels.VectorIndex(4)
+    query = np.ones(4, np.float32)
+    for plan in PLANS:
+        assert index.search(query, 5, plan=plan)[0].size == 0
+    assert index.probe() == 1
+    assert index.ids().size == 0
+    index.compact()
+    index.add([1], query[None])
+    for k in (0, -3):
+        assert index.search(query, k)[0].size == 0
+    ids, scores = index.search_batch(np.stack([query, -query]), 3, min_score=0)
+    assert ids.tolist() == [[1], [-1]]
+    assert scores[0, 0] == pytest.approx(1)
+    assert scores[1, 0] == -math.inf
+    assert index.search_batch(np.empty((0, 4), np.float32), 3)[0].shape == (0, 0)
+
+
+def test_a_zero_vector_is_like_nothing(kernels: Kernels) -> None:
+    index = kernels.VectorIndex(4)
+    index.add([3, 1, 2], np.stack([np.zeros(4), np.ones(4), -np.ones(4)]))
+    assert index.search(np.zeros(4, np.float32), 3)[1].tolist() == [0, 0, 0]
+    assert index.search(np.zeros(4, np.float32), 3)[0].tolist() == [1, 2, 3]
+    ids, scores = index.search(np.ones(4, np.float32), 3)
+    assert ids.tolist() == [1, 3, 2]
+    assert scores[1] == 0
+
+
+def test_auto_takes_the_cheapest_plan_that_loses_nothing(
+    kernels: Kernels, random: np.random.Generator
+) -> None:
+    """Random vectors have no neighbours to speak of, so the codes show by what they miss."""
+    index, judge = filled(kernels, random, 6000, 40)
+    query = random.standard_normal(40).astype(np.float32)
+    assert index.search(query, 10)[0].tolist() == index.search(query, 10, plan="int8")[0].tolist()
+    agree(index.search(query, 10), judge.nearest(query, 10), 1e-3)
+    codes, judge = filled(kernels, random, 6000, 40, ("bits", "f16"))
+    assert codes.search(query, 10)[0].tolist() == codes.search(query, 10, plan="bits")[0].tolist()
+    codes.candidates = 6000
+    agree(codes.search(query, 10, plan="bits"), judge.nearest(query, 10), 1e-3)
+    codes.candidates, codes.codes_trusted = 0, False
+    agree(codes.search(query, 10), judge.nearest(query, 10), 1e-3)
+
+
+class Life(RuleBasedStateMachine):
+    """Whatever is added, replaced, removed or compacted: the index answers as the judge."""
+
+    level = ""
+
+    @initialize()
+    def begin(self) -> None:
+        if self.level == "numpy":
+            self.index: Any = _numpy_index.VectorIndex(3)
+        else:
+            from mimo_core import _core
+
+            _core.set_isa(self.level)
+            self.index = _core.VectorIndex(3)
+        self.judge = Judge()
+
+    vectors = st.lists(st.sampled_from([-1.0, 0.0, 0.25, 1.0]), min_size=3, max_size=3)
+
+    @rule(
+        rows=st.dictionaries(
+            st.integers(-9, 40), st.tuples(vectors, st.integers(0, 2)), min_size=1, max_size=12
+        )
+    )
+    def replace(self, rows: dict[int, tuple[list[float], int]]) -> None:
+        self.index.replace(
+            list(rows), [row for row, _ in rows.values()], [group for _, group in rows.values()]
+        )
+        self.judge.rows |= {id_: (np.array(row), group) for id_, (row, group) in rows.items()}
+
+    @rule(ids=st.lists(st.integers(-9, 40), max_size=20))
+    def remove(self, ids: list[int]) -> None:
+        there = [id_ for id_ in set(ids) if self.judge.rows.pop(id_, None)]
+        assert self.index.remove(ids) == len(there)
+
+    @rule()
+    def compact(self) -> None:
+        self.index.compact()
+        assert self.index.stats()["dead"] == 0
+
+    @rule(query=vectors, k=st.integers(0, 60), group=st.integers(0, 3), plan=st.sampled_from(PLANS))
+    def search(self, query: list[float], k: int, group: int, plan: str) -> None:
+        agree(self.index.search(query, k, plan=plan), self.judge.nearest(query, k), 1e-3)
+        agree(
+            self.index.search(query, k, plan=plan, groups=[group]),
+            self.judge.nearest(query, k, lambda _, g: g == group),
+            1e-3,
+        )
+
+    @invariant()
+    def holds_what_the_judge_holds(self) -> None:
+        if hasattr(self, "index"):
+            assert sorted(self.index.ids().tolist()) == sorted(self.judge.rows)
+            assert len(self.index) == len(self.judge.rows)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_life_of_changes_leaves_the_right_answers(level: str) -> None:
+    machine = type("Life", (Life,), {"level": level})
+    machine.TestCase.settings = settings(
+        max_examples=15, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+    )
+    machine.TestCase("runTest").runTest()
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_scores_agree_with_the_judge_in_any_dimension(kernels: Kernels, data: st.DataObject) -> None:
+    dim = data.draw(st.integers(1, 150))
+    seed = data.draw(st.integers(0, 2**32 - 1))
+    n = data.draw(st.integers(1, 70))
+    random = np.random.default_rng(seed)
+    index, judge = filled(kernels, random, n, dim, ("bits", "int8", "f32"))
+    query = random.standard_normal(dim).astype(np.float32)
+    for plan in PLANS:
+        agree(index.search(query, 9, plan=plan), judge.nearest(query, 9), 1e-5)
