@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, TypeVarTuple, cast
 
@@ -133,9 +132,16 @@ class Database:
         """
         it = self._opened()
         self._reads += 1
-        with translated(self.home.database):
-            async with it.reader() as reader:
-                return await reader.run(_in_snapshot, work, args)
+        reader = await it.borrowed()
+        try:
+            return await reader.run(_in_snapshot, work, args)
+        except (apsw.Error, TimeIsUp) as error:
+            ours = translation(error, self.home.database)
+            if ours is None:
+                raise
+            raise ours from error
+        finally:
+            it.give_back(reader)
 
     async def write(
         self,
@@ -210,7 +216,7 @@ class Database:
             open=it is not None,
             full=self._writer.full,
             waiting=0 if it is None else it.inbox.statistics().current_buffer_used,
-            idle_readers=0 if it is None else it.idle.statistics().current_buffer_used,
+            idle_readers=0 if it is None else len(it.idle),
             groups=self._groups,
             writes=self._writes,
             failed_writes=self._failed,
@@ -326,17 +332,20 @@ class _Open:
     def __init__(self, writer: Threaded, readers: Sequence[Threaded]) -> None:
         self.writer = writer
         self.inbox, self.outbox = trio.open_memory_channel[Job](MAX_WAITING)
-        self._back, self.idle = trio.open_memory_channel[Threaded](len(readers))
-        for reader in readers:
-            self._back.send_nowait(reader)
+        self.idle = list(readers)
+        self._idle = trio.Semaphore(len(readers))
 
-    @asynccontextmanager
-    async def reader(self) -> AsyncGenerator[Threaded]:
-        reader = await self.idle.receive()
+    async def borrowed(self) -> Threaded:
+        """A reader that nobody uses; to be given back."""
         try:
-            yield reader
-        finally:
-            self._back.send_nowait(reader)
+            self._idle.acquire_nowait()  # no checkpoint: the work itself is one
+        except trio.WouldBlock:
+            await self._idle.acquire()
+        return self.idle.pop()  # the one that was used last: its thread and its pages are warm
+
+    def give_back(self, reader: Threaded) -> None:
+        self.idle.append(reader)
+        self._idle.release()
 
     def take(self, first: Job) -> list[Job]:
         """The next group: `first` and what waits behind it. From here on its jobs are done in any case."""

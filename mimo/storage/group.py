@@ -35,6 +35,9 @@ class Job:
         self.result: outcome.Outcome[Any] | None = None
         self.done = trio.Event()
 
+    def reset(self) -> None:
+        self.result, self.kept = None, False
+
     def fail(self, error: BaseException) -> None:
         self.result, self.kept = outcome.Error(error), False
 

@@ -120,45 +120,34 @@ class Writer:
         return not busy and pages == copied
 
     def _commit(self, db: apsw.Connection, jobs: Sequence[Job]) -> None:
+        """Often it is the log that has taken the last room: emptied, it makes place for all.
+
+        If not, what frees something tries again, alone, in the room of the ballast.
+        """
+        if self._found_room(db, jobs):
+            return
+        if self.wal_pages and self._emptied_log(db) and self._found_room(db, jobs):
+            return
+        self._give_up_ballast()
+        for job in jobs:
+            if not job.frees or not self._found_room(db, [job]):
+                job.fail(no_room(self._home.database))
+
+    def _found_room(self, db: apsw.Connection, jobs: Sequence[Job]) -> bool:
+        """Gives the jobs their results; false if nothing of them was written, for lack of room."""
+        for job in jobs:
+            job.reset()
         try:
             commit_group(db, jobs)
         except apsw.FullError:
-            self._when_full(db, jobs)
+            return False
         except CommitFailed as failure:
-            full = failure.__cause__
-            if not isinstance(full, apsw.FullError):
-                raise
-            if not resolve(db, jobs, no_room(self._home.database)):
-                self._when_full(db, jobs)
+            if isinstance(failure.__cause__, apsw.FullError):
+                return resolve(db, jobs, no_room(self._home.database))
+            raise
         except apsw.Error as error:  # it could not begin, or was lost before COMMIT: nothing was written
             fail_all(jobs, translation(error, self._home.database) or error)
-
-    def _when_full(self, db: apsw.Connection, jobs: Sequence[Job]) -> None:
-        """Nothing of the group was written.
-
-        Often it is the log that has taken the room: emptied, it makes place for all. Else what frees something
-        tries again, alone, in the room of the ballast.
-        """
-        if self.wal_pages and self._emptied_log(db):
-            for job in jobs:
-                job.result = None
-            try:
-                return commit_group(db, jobs)
-            except apsw.FullError:
-                pass
-            except CommitFailed as failure:
-                if not isinstance(failure.__cause__, apsw.FullError):
-                    raise
-        self._give_up_ballast()
-        for job in jobs:
-            if not job.frees:
-                job.fail(no_room(self._home.database))
-                continue
-            job.result = None
-            try:
-                commit_group(db, [job])
-            except apsw.Error as error:
-                job.fail(translation(error, self._home.database) or error)
+        return True
 
     def _emptied_log(self, db: apsw.Connection) -> bool:
         """Whether emptying the log has made room enough. The file grows by it, so it may need the ballast first."""
