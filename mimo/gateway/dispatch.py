@@ -10,7 +10,7 @@ import math
 import secrets
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -18,12 +18,13 @@ import trio
 
 from mimo.errors import Broken, Forbidden, MimoError, TooSlow
 from mimo.gateway.arguments import validated
-from mimo.gateway.capacity import LIMITS, Limit, Load, Places
+from mimo.gateway.capacity import LIMITS, Limit, Places
 from mimo.gateway.toolbox import Toolbox
 from mimo.observability import logs
 from mimo.observability.events import Events
 from mimo.observability.metrics import Metrics
 from mimo.observability.news import ToolCalled
+from mimo.resilience.bulkhead import Load
 from mimo.tool import Answer, Call, Capacity, Tool
 
 log = logging.getLogger(__name__)
@@ -80,9 +81,9 @@ class Dispatch:
             finally:
                 self._tell(call, course, time.perf_counter() - began)
 
-    def loads(self) -> Sequence[Load]:
+    def loads(self) -> Mapping[Capacity, Load]:
         """How full each class is, for status and for who must decide what to refuse."""
-        return [places.load() for places in self._places.values()]
+        return {capacity: places.load for capacity, places in self._places.items()}
 
     def p99(self) -> float:
         """How long the slowest of the last hundred calls took, in seconds; 0 before the first."""
@@ -137,12 +138,12 @@ class Dispatch:
             log.debug("call ended", extra={"outcome": course.outcome, "seconds": round(seconds, 6)})
 
     def _measure(self) -> None:
-        for load in self.loads():
-            label = load.capacity.value
+        for capacity, load in self.loads().items():
+            label = capacity.value
             self._metrics.running.labels(label).set(load.running)
             self._metrics.waiting.labels(label).set(load.waiting)
-            self._metrics.running_limit.labels(label).set(load.limit.running)
-            self._metrics.waiting_limit.labels(label).set(load.limit.waiting)
+            self._metrics.running_limit.labels(label).set(load.limit)
+            self._metrics.waiting_limit.labels(label).set(load.queue)
             self._metrics.refused.labels(label).inc(load.refused - self._told_refused.get(label, 0))
             self._told_refused[label] = load.refused
 

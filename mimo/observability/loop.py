@@ -11,12 +11,14 @@ conftest.py hands it to pytest-trio, before that marks the tests itself:
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -44,8 +46,8 @@ class LoopHeldUp(AssertionError):
 class LoopWatch(trio.abc.Instrument):
     """An instrument for Trio. `on_stall` is called in the loop's thread, right after the step.
 
-    With `fair`, the time in which the thread was ready but another process had the core does not count. That
-    costs a system call a step, and is for tests on a busy machine.
+    With `fair`, neither the time in which the thread was ready but another process had the core counts, nor
+    that of the garbage collector. That costs a system call a step, and is for tests on a busy machine.
     """
 
     def __init__(
@@ -59,29 +61,29 @@ class LoopWatch(trio.abc.Instrument):
         self.stalls = deque[Stall](maxlen=KEPT)  # the last of them
         self._on_stall = on_stall
         self._too_long = too_long
-        self._queued = _RunQueue() if fair else None
-        self._queued_before = 0.0
+        self._excuses = _Excuses() if fair else None
+        self._excused_before = 0.0
         self._before = (
             math.inf
         )  # when the last step ended or the loop woke; this hook is half the price of two
 
     def after_io_wait(self, timeout: float) -> None:
-        if self._queued is not None:
-            self._queued_before = self._queued.waited()
+        if self._excuses is not None:
+            self._excused_before = self._excuses.waited()
         self._before = time.perf_counter()
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
         now = time.perf_counter()
         if now - self._before >= self._too_long:
             self._look_closer(task, now - self._before)
-        if self._queued is not None:
-            self._queued_before = self._queued.waited()
+        if self._excuses is not None:
+            self._excused_before = self._excuses.waited()
             now = time.perf_counter()
         self._before = now
 
     def after_run(self) -> None:
-        if self._queued is not None:
-            self._queued.close()
+        if self._excuses is not None:
+            self._excuses.close()
 
     def check(self) -> None:
         """Raises `LoopHeldUp` when there was a stall."""
@@ -90,8 +92,8 @@ class LoopWatch(trio.abc.Instrument):
             raise LoopHeldUp(f"{self.count} steps held up the loop: {told}")
 
     def _look_closer(self, task: trio.lowlevel.Task, seconds: float) -> None:
-        if self._queued is not None:
-            seconds -= self._queued.waited() - self._queued_before
+        if self._excuses is not None:
+            seconds -= self._excuses.waited() - self._excused_before
             if seconds < self._too_long:
                 return
         stall = Stall(task.name, seconds)
@@ -114,29 +116,38 @@ def run_watched(
     return result
 
 
-class _RunQueue:
-    """How long this thread has been ready without a core, in seconds; 0 where the kernel does not say."""
+class _Excuses:
+    """Seconds in which this thread stood still by no fault of its task; what the kernel does not say is 0."""
 
     def __init__(self) -> None:
         self._fd: int | None = None
         self._thread = -1
+        self._collecting = 0.0
+        self._collected = 0.0
 
     def waited(self) -> float:
         if self._thread != (me := threading.get_native_id()):
             self.close()
             self._open(me)
         if self._fd is None:
-            return 0.0
-        return int(os.pread(self._fd, 96, 0).split()[1]) / 1e9
+            return self._collected
+        return self._collected + int(os.pread(self._fd, 96, 0).split()[1]) / 1e9
 
     def close(self) -> None:
+        if self._thread != -1:
+            gc.callbacks.remove(self._on_collection)
         if self._fd is not None:
             os.close(self._fd)
         self._fd, self._thread = None, -1
 
     def _open(self, thread: int) -> None:
         self._thread = thread
-        try:
+        gc.callbacks.append(self._on_collection)
+        with suppress(OSError):
             self._fd = os.open(f"/proc/self/task/{thread}/schedstat", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            self._fd = None
+
+    def _on_collection(self, phase: str, info: Mapping[str, int]) -> None:
+        if phase == "start":
+            self._collecting = time.perf_counter()
+        else:
+            self._collected += time.perf_counter() - self._collecting
