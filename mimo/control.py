@@ -30,6 +30,7 @@ class Control:
             "mimo/settings": self._settings,
             "mimo/metrics": self._metrics,
             "mimo/tool": self._tool,
+            "mimo/tools": self._tools,
         }
 
     def take_over(self, house: House) -> None:
@@ -85,3 +86,12 @@ class Control:
         call = Call(secrets.token_hex(4), client, key=key if isinstance(key, str) else None)
         answer = await self._dispatch.call(name, params.get("arguments", {}), call)
         return {"text": answer.as_text(), "data": answer.data, "failed": answer.failed}
+
+    async def _tools(self, params: JsonObject, client: Client) -> Json:
+        toolbox = self._dispatch.toolbox
+        return {
+            "tools": [
+                {"name": tool.name, "description": tool.description, "inputSchema": toolbox.schema(tool)}
+                for tool in toolbox.tools()
+            ]
+        }

@@ -32,6 +32,8 @@ def test_the_daemon_is_asked_restarted_and_stopped(mimo: Run, home: Home) -> Non
     assert f"process {status['pid']}" in told
     assert "database" in told
     assert mimo("reload").returncode == 0
+    assert "tools" in json.loads(mimo("tool", "--json").stdout)
+    assert mimo("tool", "no_such_tool", "a=b").returncode == 3
     restarted = json.loads(mimo("restart", "--json").stdout)
     assert restarted["restarted"] is True
     assert restarted["pid"] != status["pid"]
