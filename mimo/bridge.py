@@ -24,6 +24,7 @@ CHUNK = 65536
 PIPE_CHUNK = 4096
 FULL = 8 << 20  # bytes waiting in one direction before we stop reading from the other end
 LAST_ANSWERS = 0.8  # seconds that calls in flight get after the editor has closed its end
+FIRST_ANSWER = 10.0  # the same, when the daemon has not come up yet
 PATIENCE = 20.0  # seconds without a daemon before we give up
 SLOWEST_RETRY = 2.0
 RETRYABLE = -32000  # JSON-RPC's range for servers, outside what any revision of MCP reserves
@@ -39,6 +40,7 @@ class Bridge:
         self._source, self._sink = source, sink
         self._daemon: socket.socket | None = None
         self._heard = False  # has this daemon said anything yet?
+        self._heard_at = 0.0  # when it first did
         self._up, self._down = bytearray(), bytearray()
         self._from_editor, self._from_daemon = bytearray(), bytearray()
         self._in_flight: dict[str, object] = {}  # canonical id -> id
@@ -97,9 +99,11 @@ class Bridge:
             return False
         if not self._up and not self._in_flight and not self._down:
             return True
-        # A daemon that is only just starting has not had its chance to answer yet.
-        patience = LAST_ANSWERS if self._heard or self._daemon is None else 4 * LAST_ANSWERS
-        return now - self._closed_at > patience
+        if (
+            self._daemon is not None and not self._heard
+        ):  # it is starting, and has had no chance to answer yet
+            return now - self._closed_at > FIRST_ANSWER
+        return now - max(self._closed_at, self._heard_at) > LAST_ANSWERS
 
     def _wait_and_relay(self, watch: int | None, now: float) -> bool:
         poll = select.poll()
@@ -192,6 +196,7 @@ class Bridge:
 
     def _be_heard(self) -> None:
         self._heard, self._silent_deaths = True, 0
+        self._heard_at = time.monotonic()
         self._lost_at, self._wait = None, 0.05
         self._session |= self._unproven
         self._unproven.clear()
