@@ -100,8 +100,12 @@ def is_held(lock: str) -> bool:
     """Does a living process hold this lock file?"""
     try:
         descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError as error:
+        raise CannotStart(
+            f"cannot open {lock}: {error.strerror}; choose another directory with --home"
+        ) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -13,8 +13,9 @@ Most commands are over in the time that a heavy import takes, so nothing is impo
 import os
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 
-INTERRUPTED = 130
+FAILED, INTERRUPTED = 1, 130
 
 
 def main(argv: list[str]) -> int:
@@ -23,6 +24,9 @@ def main(argv: list[str]) -> int:
         from mimo.bridge import main as relay
 
         return relay(argv[1:])
+    if isinstance(sys.stdout, TextIOWrapper):
+        # What the terminal's encoding cannot say is escaped, in the way JSON does it too.
+        sys.stdout.reconfigure(errors="backslashreplace")  # pyright: ignore[reportUnknownMemberType]
     try:
         return _run(argv)
     except KeyboardInterrupt:
@@ -35,11 +39,14 @@ def main(argv: list[str]) -> int:
     except _expected() as error:  # looked up only when something has been raised
         print(f"mimo: {error}", file=sys.stderr)
         return _exit_code(error)
+    except OSError as error:  # a disk that is full, a directory that is gone: the system says it best
+        print(f"mimo: {error.filename + ': ' if error.filename else ''}{error.strerror}", file=sys.stderr)
+        return FAILED
 
 
 def _exit_code(error: Exception) -> int:
     """What the error says itself, or what its kind means."""
-    from mimo.cli.terminal import EXIT_CODES, FAILED
+    from mimo.cli.terminal import EXIT_CODES
 
     return int(getattr(error, "exit_code", EXIT_CODES.get(getattr(error, "kind", ""), FAILED)))
 

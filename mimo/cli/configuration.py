@@ -9,7 +9,7 @@ from mimo.settings import DEFAULT, describe, files, load, shown
 
 
 def show(words: Words) -> int:
-    cwd = os.getcwd()
+    cwd = here()
     settings, origins = load(words.home, os.environ, chosen(words.all("set")), cwd)
     values = shown(settings)
     read = [(path, os.path.isfile(path)) for path in files(words.home, os.environ, cwd)]
@@ -28,6 +28,14 @@ def show(words: Words) -> int:
     for path, found in read:
         say(f"  {path}{'' if found else '  (not there)'}")
     return OK
+
+
+def here() -> str | None:
+    """The directory we stand in; None if it has been removed under us."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return None
 
 
 def chosen(pairs: Iterable[str]) -> dict[str, str]:

@@ -12,12 +12,13 @@ from typing import Any
 from mimo import __version__
 from mimo.cli.client import Daemon, Unreachable
 from mimo.cli.clients import BY_NAME, Client
+from mimo.cli.configuration import here
 from mimo.cli.install import carry_out, entry_in, own_command, planned
 from mimo.cli.life import holder
 from mimo.cli.terminal import Failed
 from mimo.errors import MimoError
 from mimo.home import Home, socket_complaint
-from mimo.launch import is_held
+from mimo.launch import CannotStart, is_held
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
 # Clients give up on a server that takes longer than half a second to say its first word.
@@ -106,11 +107,11 @@ def _settings(home: Home) -> Iterator[Finding]:
     from mimo.settings import files, load
 
     try:
-        settings, _ = load(home, os.environ, cwd=os.getcwd())
+        settings, _ = load(home, os.environ, cwd=here())
     except MimoError as error:
         yield Finding("settings", PROBLEM, error.message, "'mimo config show' lists every setting")
         return
-    found = [path for path in files(home, os.environ, os.getcwd()) if os.path.isfile(path)]
+    found = [path for path in files(home, os.environ, here()) if os.path.isfile(path)]
     yield Finding("settings", OK, ", ".join(found) or "all by default")
     for path in found if settings.embedding.key.get_secret_value() else []:
         status = os.stat(path)
@@ -198,7 +199,7 @@ def _daemon(home: Home) -> Iterator[Finding]:
             answer = daemon.ask("initialize", asked)
         took = time.monotonic() - began
     except Unreachable as error:
-        if is_held(home.lock):
+        if _is_held(home):
             cure = f"'mimo logs' says more; then: kill {holder(home)}"
             yield Finding("daemon", PROBLEM, f"process {holder(home)} holds the lock, but {error}", cure)
         else:
@@ -221,6 +222,14 @@ def _daemon(home: Home) -> Iterator[Finding]:
             yield Finding("daemon", NOTE if child.get("state") == "running" else PROBLEM, told, "mimo logs")
 
 
+def _is_held(home: Home) -> bool:
+    """As far as we may look; that we may not is told of the directory."""
+    try:
+        return is_held(home.lock)
+    except CannotStart:
+        return False
+
+
 def _children(node: dict[str, Any], above: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
     name = f"{above}{node.get('name', '?')}"
     yield name, node
@@ -234,7 +243,7 @@ def _database(home: Home) -> Iterator[Finding]:
         yield Finding("database", OK, "none yet; it is made with the first memory")
         return
     size = os.stat(home.database).st_size
-    if is_held(home.lock):
+    if _is_held(home):
         yield Finding("database", OK, f"{size >> 10:,} kB, in the daemon's hands")
         return
     if size > LARGEST_CHECKED:

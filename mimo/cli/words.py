@@ -155,7 +155,12 @@ def parse(command: Command, words: list[str]) -> Words:
     home = given.pop("home", None)
     if home is not None and not home[0]:
         raise Wrong("--home needs a directory")
-    return Words(command, given, find_home(home[0] if home else None))
+    try:
+        return Words(command, given, find_home(home[0] if home else None))
+    except FileNotFoundError as error:
+        raise Wrong(
+            "the directory you stand in is gone; name the data directory by its whole path"
+        ) from error
 
 
 def _sort_operands(command: Command, plain: list[str], given: dict[str, list[str]]) -> None:

@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -92,6 +93,45 @@ def test_a_path_too_long_for_a_socket_is_told(mimo: Run) -> None:
     said = mimo("status", "--home", "/tmp/" + "x" * 120)
     assert said.returncode == 4
     assert "choose a shorter data directory" in said.stderr
+
+
+@pytest.mark.parametrize("words", ["stop", "restart", "logs", "check", "backup", "restore /etc/hosts --yes", "remember x", "export -", "status", "reload"])  # fmt: skip
+def test_a_data_directory_that_is_a_file_is_told_in_one_line(words: str, inside: Run) -> None:
+    said = inside(*words.split(), "--home", __file__)
+    assert len((said.stderr or said.stdout).splitlines()) == 1
+    assert "Traceback" not in said.stderr
+    assert said.returncode in ({0} if words == "stop" else {1, 3, 4})
+
+
+@pytest.mark.parametrize(
+    "words", ["status", "config show", "doctor", "hook prompt", "status --home relative"]
+)
+def test_a_working_directory_that_is_gone_is_no_bug(
+    words: str, environ: dict[str, str], tmp_path: Path
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    command = f"rmdir {gone}; exec {sys.executable} -m mimo {words}"
+    paths = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    said = subprocess.run(
+        ["sh", "-c", command], cwd=gone, env=environ | paths, capture_output=True, text=True, check=False
+    )
+    assert "Traceback" not in said.stderr
+    assert said.returncode in {0, 2, 4}
+
+
+def test_a_full_disk_under_the_output_is_told(mimo: Run, environ: dict[str, str]) -> None:
+    with open("/dev/full", "w") as full:
+        said = subprocess.run(
+            [sys.executable, "-m", "mimo", "--help"],
+            env=environ,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert said.returncode != 0
+    assert "No space left on device" in said.stderr
 
 
 def test_mimo_alone_shows_status_and_three_next_steps(mimo: Run) -> None:
