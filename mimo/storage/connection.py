@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar, cast
@@ -103,9 +104,10 @@ class Threaded:
         A chore that fails does not matter. The limit is real time, which is the time that threads know.
         """
         db = cast("apsw.Connection", self.connection)
-        for chore in chores:
-            self.controller.post(partial(chore, db))
-        self.controller.post(db.close)
+        with suppress(apsw.ConnectionClosedError):
+            for chore in chores:
+                self.controller.post(partial(chore, db))
+            self.controller.post(db.close)
         limiter = trio.CapacityLimiter(1)
         await trio.to_thread.run_sync(self.controller.thread.join, CLOSING_SECONDS, limiter=limiter)
         return not self.controller.thread.is_alive()
@@ -117,11 +119,16 @@ async def open_threaded(
     """A connection in a thread called `name`; see `ConnectionThread` for `seconds`."""
     controller = ConnectionThread(name, seconds=seconds)
     token = apsw.async_controller.set(lambda: controller)  # pyright: ignore[reportArgumentType]
+    opened: Threaded | None = None
     try:
         opened = Threaded(await apsw.Connection.as_async(path, flags=_flags(readonly), vfs=vfs), controller)
         await opened.run(prepare)
     except BaseException:
-        controller.close()
+        if opened is None:
+            controller.close()
+        else:  # one that is left to the collector looks for its thread when both are half gone
+            with trio.CancelScope(shield=True):  # `close` has its limit of real time
+                await opened.close()
         raise
     finally:
         apsw.async_controller.reset(token)
