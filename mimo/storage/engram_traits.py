@@ -30,7 +30,7 @@ BINDING = frozenset(
     must what when where who whom whose which why how that this these those there here it its i you he she they we
     me him them us his her their my your our hers theirs yours mine ours as if than then so not no nor s t d ll m re
     ve any some all both each more most other such only own same too very just also ever get got go goes going went
-    ani befor doe dure goe ha hi her it onli our their thei thi veri wa whi your
+    ani ar befor doe dure goe ha hi her it mai onli our their thei thi veri wa whi your
     """.split()
 )
 SPEAKER = re.compile(r"\s*([^\W\d_][\w.'-]{0,30}(?: [^\W\d_][\w.'-]{0,30})?)\s?:\s")
@@ -90,11 +90,11 @@ def traits_of(content: str, extra: str, tokenize: Tokenize) -> Traits:
 def keep_traits(db: apsw.Connection, engrams: Iterable[tuple[int, str, str]]) -> None:
     """Writes down the traits of engrams (id, content, extra) that were added or reworded, in the same transaction."""
     tokenize = tokenizer(db)
-    for id, content, extra in engrams:
+    for engram, content, extra in engrams:
         traits = traits_of(content, extra, tokenize)
         run(
             db,
             "INSERT OR REPLACE INTO engram_traits (engram_id, terms, told, asks, dated, speaker)"
             " VALUES (?, ?, ?, ?, ?, ?)",
-            (id, traits.terms, traits.told, int(traits.asks), int(traits.dated), traits.speaker),
+            (engram, traits.terms, traits.told, int(traits.asks), int(traits.dated), traits.speaker),
         )

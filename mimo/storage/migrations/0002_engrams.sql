@@ -51,6 +51,16 @@ CREATE INDEX engrams_by_state ON engrams (state, state_since);
 CREATE INDEX engrams_by_expiry ON engrams (expires_at) WHERE expires_at IS NOT NULL;
 CREATE INDEX engrams_superseded ON engrams (superseded_by) WHERE superseded_by IS NOT NULL;
 
+-- What ranking asks of a text, worked out when it is written (see engram_traits.py).
+CREATE TABLE engram_traits (
+    engram_id INTEGER PRIMARY KEY REFERENCES engrams (id) ON DELETE CASCADE,
+    terms     BLOB NOT NULL,  -- its stemmed words in order, each as a 32-bit hash, little-endian
+    told      INTEGER NOT NULL,  -- how many different words that say something
+    asks      INTEGER NOT NULL CHECK (asks IN (0, 1)),  -- it ends in a question
+    dated     INTEGER NOT NULL CHECK (dated IN (0, 1)),  -- it says when
+    speaker   TEXT NOT NULL DEFAULT ''  -- who says it, in lower case, where it begins with a name and a colon
+) STRICT;
+
 -- Every time that this was said: a merged engram keeps each caller's reference and source.
 CREATE TABLE engram_origins (
     id         INTEGER PRIMARY KEY,
@@ -155,6 +165,11 @@ CREATE TRIGGER engram_reworded AFTER UPDATE OF content, extra, namespace ON engr
     INSERT INTO engram_words (engram_words, rowid, content, extra, scope)
         VALUES ('delete', old.id, old.content, old.extra, old.scope);
     INSERT INTO engram_words (rowid, content, extra, scope) VALUES (new.id, new.content, new.extra, new.scope);
+END;
+
+-- Whoever writes the new content writes its traits in the same transaction.
+CREATE TRIGGER engram_needs_traits AFTER UPDATE OF content, extra ON engrams BEGIN
+    DELETE FROM engram_traits WHERE engram_id = new.id;
 END;
 
 CREATE TRIGGER engram_needs_embedding AFTER UPDATE OF content ON engrams WHEN old.content IS NOT new.content BEGIN
