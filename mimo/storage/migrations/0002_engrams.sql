@@ -3,10 +3,12 @@
 -- Times are whole milliseconds since 1970 in UTC. An engram's public id ("m7Z8") is its `id` in base 62
 -- behind an "m"; ids are never used twice, so a purged memory's name does not come to mean another.
 
+-- The number narrows a search among vectors; rows name their namespace in words.
 CREATE TABLE namespaces (
-    name       TEXT PRIMARY KEY NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    name       TEXT NOT NULL UNIQUE CHECK (length(name) BETWEEN 1 AND 200),
     created_at INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE TABLE engrams (
     id            INTEGER PRIMARY KEY AUTOINCREMENT,
