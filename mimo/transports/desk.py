@@ -11,6 +11,8 @@ from typing import Protocol, TypeVar
 import trio
 
 from mimo.errors import Broken, MimoError, NotFound, TooSlow
+from mimo.observability.events import Events
+from mimo.observability.news import ToolboxChanged
 from mimo.protocol.jsonrpc import Object
 from mimo.protocol.mcp import results
 from mimo.protocol.mcp.about import ServerInfo
@@ -25,6 +27,9 @@ log = logging.getLogger(__name__)
 
 # Reading and completing is done while a person or an agent waits; tools bring their own deadline.
 PATIENCE = 30.0
+# A skill that starts brings its tools one after the other.
+SETTLE = 0.05
+LISTS: tuple[Kind, ...] = ("tools", "resources", "prompts")
 
 
 class Offered(Catalogue, Protocol):
@@ -58,6 +63,32 @@ class Desk:
         self.seal = Seal(key or secrets.token_bytes(32))
         self._dispatch = dispatch
         self._listeners: set[Listener] = set()
+
+    async def follow(
+        self, events: Events, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Tell all peers when the lists change, as long as this runs. Changes of one moment are told as one."""
+        due: set[Kind] = set()
+        news = trio.Event()
+
+        async def tell() -> None:
+            nonlocal news
+            while True:
+                await news.wait()
+                await trio.sleep(SETTLE)
+                news = trio.Event()
+                for kind in sorted(due):
+                    self.changed(kind)
+                due.clear()
+
+        async with events.subscribe(ToolboxChanged) as changes, trio.open_nursery() as nursery:
+            nursery.start_soon(tell)
+            task_status.started()
+            async for change in changes:
+                # When some were missed, nobody knows which lists they were about.
+                due.update(kind for kind in LISTS if getattr(change, kind, True))
+                news.set()
+            nursery.cancel_scope.cancel()
 
     def join(self, listener: Listener) -> None:
         self._listeners.add(listener)
