@@ -369,6 +369,16 @@ async def test_who_finds_all_places_taken_is_told_the_numbers_and_when_to_come_a
         nursery.cancel_scope.cancel()
 
 
+async def test_a_handlers_own_busy_is_not_taken_for_a_full_queue(house: House) -> None:
+    async def refused() -> None:
+        raise Busy("the other server is full", after=7)
+
+    house.tool("gateway_call", refused)
+    with pytest.raises(Busy, match="the other server is full") as caught:
+        await house.call("gateway_call")
+    assert caught.value.details == {"after": 7}
+
+
 async def test_waiting_calls_run_in_the_order_in_which_they_came() -> None:
     house = House({Capacity.READ: Limit(1, 10)})
     order: list[int] = []

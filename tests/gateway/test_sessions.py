@@ -144,6 +144,8 @@ async def test_a_drain_refuses_what_is_new_tells_everybody_once_and_waits_for_wh
                 pytest.fail("it was let in")
             await sessions.drain()
             assert trio.current_time() - began == 3
+            nursery.cancel_scope.deadline = began + 60  # the first drain ends too, and is not cancelled
+        assert trio.current_time() - began == 3
     assert told == ["a", "b"]
     assert [type(event) for event in events.since(0)].count(Draining) == 1
 

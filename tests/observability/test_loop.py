@@ -1,5 +1,6 @@
 """Who holds up the event loop is counted and named; who only waits, or is kept waiting, is not."""
 
+import gc
 import subprocess
 import sys
 import time
@@ -125,3 +126,23 @@ async def test_only_the_last_stalls_are_kept_but_all_are_counted() -> None:
     trio.lowlevel.remove_instrument(watch)
     assert watch.count >= 99
     assert len(watch.stalls) == 20
+
+
+@pytest.mark.parametrize("fair", [True, False])
+def test_what_the_garbage_collector_took_is_excused_only_by_a_fair_watch(fair: bool) -> None:
+    def collect_slowly(phase: str, info: dict[str, int]) -> None:
+        if phase == "stop":
+            hog(0.06)
+
+    async def main() -> None:
+        await trio.lowlevel.checkpoint()
+        gc.callbacks.insert(0, collect_slowly)  # within the collection, as our own callback sees it
+        gc.collect(0)
+        gc.callbacks.remove(collect_slowly)
+        await trio.lowlevel.checkpoint()
+
+    before = list(gc.callbacks)
+    watch = LoopWatch(fair=fair)
+    trio.run(main, instruments=[watch])
+    assert (watch.count == 0) == fair
+    assert gc.callbacks == before
