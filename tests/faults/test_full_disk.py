@@ -67,8 +67,7 @@ async def fill(database: Database, first: int) -> int:
         while refused < 5:
             try:
                 await database.write(add_long, number, key=f"n{number}")
-            except StorageFull as error:
-                assert "forget" in error.message
+            except StorageFull:
                 assert await database.outcome(f"n{number}") is None
                 refused += 1
             else:
@@ -86,7 +85,7 @@ async def test_a_full_disk(small_disk: Path, nursery: trio.Nursery, notes: list[
 
     added = await fill(database, 1)
     assert database.stats().full
-    assert not os.path.exists(home.ballast)
+    assert not await trio.Path(home.ballast).exists()
     for number in range(90_000, 90_050):  # a caller who does not give in does not eat the ballast
         with pytest.raises(StorageFull):
             await database.write(add_long, number)
@@ -101,7 +100,7 @@ async def test_a_full_disk(small_disk: Path, nursery: trio.Nursery, notes: list[
     filler.unlink()  # the disk's owner makes room: no restart
     assert await database.write(add_long, 99_999) == 99_999
     assert not database.stats().full
-    assert os.path.exists(home.ballast)
+    assert await trio.Path(home.ballast).exists()
     nursery.cancel_scope.cancel()
     print(
         f"\nfull disk: {added} rows, 50 refusals, reads went on, 20 forgotten, writable again without a restart"
@@ -132,7 +131,7 @@ async def test_the_largest_allowed_file(
     added = await fill(database, 1)
     assert await database.read(count) == added
     assert not database.stats().full, "the disk has room: the limit is another one"
-    assert os.path.exists(home.ballast)
+    assert await trio.Path(home.ballast).exists()
     await database.write(forget, 1, 20, frees=True)
     assert await database.write(add_long, 99_999) == 99_999
     await database.chore(lambda db: db.execute("PRAGMA max_page_count = 1000000").get)
@@ -149,7 +148,7 @@ async def test_a_full_disk_damages_nothing(
     small_disk: Path, notes: list[Migration], counts: Callable[[int, int], int]
 ) -> None:
     home = Home(small_disk / "home")
-    for round_ in range(counts(2, 10)):
+    for _ in range(counts(2, 10)):
         async with trio.open_nursery() as nursery:
             database = Database(home, migrations=notes)
             await nursery.start(database.run)

@@ -106,7 +106,7 @@ def test_a_backup_overwrites_nothing(filled: Home, tmp_path: Path) -> None:
 
 
 def test_a_backup_that_cannot_be_written_says_so(filled: Home, tmp_path: Path) -> None:
-    with pytest.raises(Unusable, match="cannot write the backup .*another place"):
+    with pytest.raises(Unusable, match=r"cannot write the backup .*another place"):
         backup_now(filled, str(tmp_path / "no" / "where.db"))
     with pytest.raises(Unusable, match="no database at"):
         backup_now(Home(tmp_path / "nobody"))
@@ -120,7 +120,7 @@ def damage_index(home: Home) -> None:
 
 def test_a_backup_of_a_damaged_database_is_not_kept(filled: Home, tmp_path: Path) -> None:
     damage_index(filled)
-    with pytest.raises(Unusable, match="was not kept.*note_words"):
+    with pytest.raises(Unusable, match=r"was not kept.*note_words"):
         backup_now(filled, str(tmp_path / "copy.db"))
     assert os.listdir(tmp_path) == ["home"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from typing import Any
 
@@ -202,7 +201,7 @@ async def test_a_closed_database_says_so_and_can_be_run_again(home: Home, notes:
             await nursery.start(database.run)
             await database.write(add, f"note {attempt}")
             nursery.cancel_scope.cancel()
-    assert not os.path.exists(home.database + "-wal"), "the last one out empties the log"
+    assert not await trio.Path(home.database + "-wal").exists(), "the last one out empties the log"
 
 
 async def test_a_running_database_is_not_run_twice(database: Database) -> None:
@@ -226,13 +225,12 @@ async def test_at_the_end_the_accepted_are_answered_and_the_waiting_are_told(
         except Unavailable:
             told.append(body)
 
-    async with trio.open_nursery() as callers:
-        async with trio.open_nursery() as nursery:
-            await nursery.start(database.run)
-            for n in range(9):
-                callers.start_soon(write, f"note {n}")
-            await trio.testing.wait_all_tasks_blocked()
-            nursery.cancel_scope.cancel()
+    async with trio.open_nursery() as callers, trio.open_nursery() as nursery:
+        await nursery.start(database.run)
+        for n in range(9):
+            callers.start_soon(write, f"note {n}")
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
     assert len(done) + len(told) == 9
     assert told
     db = open_connection(home.database)
@@ -255,13 +253,12 @@ async def test_a_full_queue_is_waited_at_and_told_of_the_end(
         except Unavailable:
             outcomes.append(False)
 
-    async with trio.open_nursery() as callers:
-        async with trio.open_nursery() as nursery:
-            await nursery.start(database.run)
-            for n in range(20):
-                callers.start_soon(write, f"note {n}")
-            await trio.testing.wait_all_tasks_blocked()
-            nursery.cancel_scope.cancel()
+    async with trio.open_nursery() as callers, trio.open_nursery() as nursery:
+        await nursery.start(database.run)
+        for n in range(20):
+            callers.start_soon(write, f"note {n}")
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
     assert len(outcomes) == 20
     assert not all(outcomes)
 

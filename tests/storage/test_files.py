@@ -17,7 +17,8 @@ import trio
 
 from mimo.errors import MimoError, Unusable
 from mimo.home import Home
-from mimo.storage import connection, database as database_module
+from mimo.storage import connection
+from mimo.storage import database as database_module
 from mimo.storage.connection import open_connection, require_sound_sqlite
 from mimo.storage.database import Database
 from mimo.storage.files import file_system, prepare_home
@@ -36,6 +37,10 @@ async def made(home: Home, notes: list[Migration]) -> None:
                 n,
             )
         nursery.cancel_scope.cancel()
+
+
+def content(path: str) -> bytes | None:
+    return Path(path).read_bytes() if os.path.isfile(path) else None
 
 
 def overwrite(path: str, offset: int, data: bytes) -> None:
@@ -111,11 +116,11 @@ async def test_a_bad_file_is_refused_and_not_changed(
 ) -> None:
     await made(home, notes)
     spoil(home.database)
-    before = os.path.isfile(home.database) and Path(home.database).read_bytes()
+    before = content(home.database)
     with pytest.raises(Unusable, match=BAD[spoil]) as told:
         await Database(home, migrations=notes).run()
     assert "\n" not in told.value.message
-    assert (os.path.isfile(home.database) and Path(home.database).read_bytes()) == before
+    assert content(home.database) == before
 
 
 async def test_a_page_that_is_damaged_while_serving_is_told_to_who_meets_it(
@@ -136,7 +141,7 @@ async def test_a_page_that_is_damaged_while_serving_is_told_to_who_meets_it(
 
 def test_a_directory_others_can_read_is_refused(home: Home) -> None:
     os.mkdir(home, 0o755)
-    with pytest.raises(Unusable, match="mode 0755.; run: chmod 700"):
+    with pytest.raises(Unusable, match=r"mode 0755.; run: chmod 700"):
         prepare_home(home)
 
 
@@ -150,7 +155,7 @@ def test_a_file_in_the_place_of_the_directory_is_refused(home: Home) -> None:
     Path(home).write_text("")
     with pytest.raises(Unusable, match="not a directory"):
         prepare_home(home)
-    with pytest.raises(Unusable, match="cannot make the data directory .*--home"):
+    with pytest.raises(Unusable, match=r"cannot make the data directory .*--home"):
         prepare_home(Home(os.path.join(home, "deeper", "still")))
 
 
@@ -225,7 +230,7 @@ def test_the_file_system_is_that_of_the_last_and_longest_mount(path: str, kind: 
 
 def test_a_network_file_system_is_refused(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mimo.storage.files.file_system", lambda path: "nfs4")
-    with pytest.raises(Unusable, match="network file system .nfs4.*local disk with --home"):
+    with pytest.raises(Unusable, match=r"network file system .nfs4.*local disk with --home"):
         prepare_home(home)
 
 
