@@ -37,6 +37,10 @@ class Storage(Section):
     """The database."""
 
     readers: int = Field(default=3, ge=1, le=16, description="connections that read side by side")
+    backup_hours: float = Field(
+        default=24.0, ge=0, description="a copy of the database every so many hours; 0: never"
+    )
+    backups_kept: int = Field(default=7, ge=1, le=1000, description="the newest so many of those copies stay")
 
 
 class Log(Section):
@@ -64,8 +68,8 @@ class Limits(Section):
 
     light: Count = Field(default=64, description="answers from memory")
     read: Count = Field(default=16, description="readers of the database")
-    write: Count = Field(default=256, description="waiting for the writer, which commits them in groups")
-    compute: Count = Field(default=2, description="cores")
+    write: Count = Field(default=64, description="waiting for the writer, which commits them in groups")
+    compute: Count = Field(default=os.cpu_count() or 1, description="cores")
     outside: Count = Field(default=32, description="waiting for somebody else's process")
     waiting: Count = Field(default=256, description="callers that wait for a place, in each of these")
 

@@ -41,6 +41,8 @@ def test_the_daemon_is_asked_restarted_and_stopped(mimo: Run, home: Home) -> Non
     held = mimo("restore", "/dev/null", "--yes")
     assert held.returncode == 3
     assert mimo("check").returncode == 5
+    made = json.loads(mimo("backup", "--json").stdout)
+    assert mimo("check", made["path"]).returncode == 0
     assert "runs as process" in mimo().stdout
     doctor = json.loads(mimo("doctor", "--json").stdout)
     assert any("shook hands" in finding["says"] for finding in doctor["findings"])

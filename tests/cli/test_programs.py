@@ -22,8 +22,8 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.mark.parametrize("event", EVENTS)
 @pytest.mark.parametrize("given", ["", "{", "[]", '{"prompt": "what did we decide?", "session_id": "s"}', "\x00"])  # fmt: skip
-def test_a_hook_without_a_daemon_is_silent_and_succeeds(event: str, given: str, mimo: Run) -> None:
-    said = mimo("hook", event, given=given)
+def test_a_hook_without_a_daemon_is_silent_and_succeeds(event: str, given: str, inside: Run) -> None:
+    said = inside("hook", event, given=given)
     assert (said.returncode, said.stdout, said.stderr) == (0, "", "")
 
 
@@ -48,8 +48,8 @@ def test_a_hook_costs_less_than_thirty_milliseconds_over_a_bare_interpreter(envi
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_completions_know_every_command_and_option(shell: str, mimo: Run) -> None:
-    script = mimo("completions", shell).stdout
+def test_completions_know_every_command_and_option(shell: str, inside: Run) -> None:
+    script = inside("completions", shell).stdout
     for name, command in COMMANDS.items():
         assert all(word in script for word in name.split())
         for option in command.options:
@@ -67,8 +67,8 @@ def test_completions_know_every_command_and_option(shell: str, mimo: Run) -> Non
         (["mimo", "doctor", "--f"], {"--fix"}),
     ],
 )
-def test_bash_completes_what_is_begun(typed: list[str], completed: set[str], mimo: Run) -> None:
-    script = mimo("completions", "bash").stdout
+def test_bash_completes_what_is_begun(typed: list[str], completed: set[str], inside: Run) -> None:
+    script = inside("completions", "bash").stdout
     words = " ".join(typed)
     asked = f"{script}\nCOMP_WORDS=({words}); COMP_CWORD={len(typed) - 1}; _mimo; printf '%s\\n' \"${{COMPREPLY[@]}}\""
     said = subprocess.run(["bash", "-c", asked], capture_output=True, text=True, check=True)
