@@ -18,7 +18,10 @@ DEBUG = os.environ.get("MIMO_CORE_DEBUG", "") == "1"
 COMPILE = ["-O0", "-g"] if DEBUG else ["-O3", "-fno-math-errno"]
 SANITIZE = os.environ.get("MIMO_CORE_SANITIZE", "")  # e.g. "address,undefined", for the kernels' tests
 if SANITIZE:
-    COMPILE += [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer", "-g"]
+    COMPILE += ["-O1", f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer", "-g"]
+# The AVX-512 kernels for machines without it, through SIMDe's headers: slow, to test them anywhere.
+if os.environ.get("MIMO_CORE_EMULATE") == "1":
+    COMPILE += ["-DMIMO_EMULATE_AVX512", "-Wno-psabi"]
 
 
 def extensions() -> list[Extension]:

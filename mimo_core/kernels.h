@@ -11,14 +11,11 @@
 #include "topk.h"
 #include <string.h>
 
-/* MIMO_EMULATE_AVX512 compiles the AVX-512 kernels for machines without it, through SIMDe: slow, for tests. */
 #if MIMO_X86
-#if defined(MIMO_EMULATE_AVX512)
-#define SIMDE_ENABLE_NATIVE_ALIASES
-#include <simde/x86/avx512.h>
-#include <simde/x86/f16c.h>
-#endif
 #include <immintrin.h>
+#ifdef MIMO_EMULATE_AVX512
+#include "emulated.h"
+#endif
 #endif
 
 /* An int8 code times its scale gives the number back; the codes of a query as the kernels want them. */
@@ -71,7 +68,7 @@ typedef struct {
 #define LEVEL avx512
 #define LEVEL_NUMBER 2
 #ifdef MIMO_EMULATE_AVX512
-#define TARGET
+#define TARGET __attribute__((target("avx2,fma,f16c,popcnt")))
 #else
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512vpopcntdq,fma,f16c,popcnt")))
 #endif
@@ -92,7 +89,7 @@ static const mimo_kernels *mimo_kernels_of(int level) {
 /* The highest level that may be set. */
 static int mimo_highest_level(void) {
 #if MIMO_X86 && defined(MIMO_EMULATE_AVX512)
-    return MIMO_AVX512;
+    return mimo_best_level() >= MIMO_AVX2 ? MIMO_AVX512 : MIMO_GENERIC;
 #else
     return mimo_best_level();
 #endif

@@ -21,8 +21,9 @@ typedef struct {
 
 static int query_prepare(mimo_query *query, const mimo_store *store, const mimo_kernels *kernels, const float *numbers) {
     size_t padded = (size_t)store->padded;
-    float *floats = aligned_zeros(padded * 4 + padded + padded / 8, &query->memory);
-    if (!floats) return 0;
+    query->memory = calloc(padded * 4 + padded + padded / 8 + 64, 1);
+    if (!query->memory) return 0;
+    float *floats = (float *)(((uintptr_t)query->memory + 63) & ~(uintptr_t)63);
     int8_t *codes = (int8_t *)(floats + padded);
     uint64_t *code = (uint64_t *)(void *)(codes + padded);
     double parts[3];

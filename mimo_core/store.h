@@ -14,11 +14,26 @@
 #include "kernels.h"
 #include <stdlib.h>
 
+/* Under a sanitizer memory comes from where it can watch it. */
+#if (defined(__unix__) || defined(__APPLE__)) && !defined(__SANITIZE_ADDRESS__)
+#define MIMO_MMAP 1
+#include <sys/mman.h>
+#else
+#define MIMO_MMAP 0
+#endif
+
 #define BLOCK_ROWS 4096
 #define BLOCK_WORDS (BLOCK_ROWS / 64)
 #define NOWHERE UINT32_MAX
 
 enum { TIER_BITS = 1, TIER_INT8 = 2, TIER_F16 = 4, TIER_F32 = 8, TIER_FLOAT = TIER_F16 | TIER_F32 };
+
+#define SPANS 7
+
+typedef struct {
+    void *start, *memory;
+    size_t bytes;
+} mimo_span;
 
 typedef struct {
     uint64_t live[BLOCK_WORDS];
@@ -31,7 +46,7 @@ typedef struct {
     float *scales;
     uint16_t *halves;
     float *floats;
-    void *memory[8];
+    mimo_span span[SPANS];
 } mimo_block;
 
 typedef struct {
@@ -62,14 +77,32 @@ typedef struct {
     int epoch;
 } mimo_snapshot;
 
-static void *aligned_zeros(size_t bytes, void **memory) {
-    *memory = calloc(bytes + 64, 1);
-    return *memory ? (void *)(((uintptr_t)*memory + 63) & ~(uintptr_t)63) : NULL;
+/* Zeros of its own, which the system lends page by page as they are written: an index of ten rows costs
+ * ten rows. calloc does not promise that; it clears what it has had before. */
+static int span_new(mimo_span *span, size_t bytes) {
+    span->bytes = bytes;
+#if MIMO_MMAP
+    span->start = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (span->start == MAP_FAILED) span->start = NULL;
+    return span->start != NULL;
+#else
+    span->memory = calloc(bytes + 64, 1);
+    span->start = span->memory ? (void *)(((uintptr_t)span->memory + 63) & ~(uintptr_t)63) : NULL;
+    return span->memory != NULL;
+#endif
+}
+
+static void span_free(mimo_span *span) {
+#if MIMO_MMAP
+    if (span->start) munmap(span->start, span->bytes);
+#else
+    free(span->memory);
+#endif
 }
 
 static void block_free(mimo_block *block) {
     if (!block) return;
-    for (int i = 0; i < 8; i++) free(block->memory[i]);
+    for (int i = 0; i < SPANS; i++) span_free(&block->span[i]);
     free(block->died);
     free(block);
 }
@@ -77,19 +110,30 @@ static void block_free(mimo_block *block) {
 static mimo_block *block_new(const mimo_store *store) {
     mimo_block *block = calloc(1, sizeof *block);
     if (!block) return NULL;
-    int ok = (block->ids = aligned_zeros(BLOCK_ROWS * sizeof(int64_t), &block->memory[0])) != NULL;
-    ok = ok && (block->groups = aligned_zeros(BLOCK_ROWS * sizeof(int32_t), &block->memory[1])) != NULL;
     size_t numbers = (size_t)BLOCK_ROWS * (size_t)store->padded;
-    if (store->tiers & TIER_BITS) ok = ok && (block->bits = aligned_zeros(numbers / 8, &block->memory[2])) != NULL;
-    if (store->tiers & TIER_INT8) {
-        ok = ok && (block->codes = aligned_zeros(numbers, &block->memory[3])) != NULL;
-        ok = ok && (block->scales = aligned_zeros(BLOCK_ROWS * sizeof(float), &block->memory[4])) != NULL;
-    }
-    if (store->tiers & TIER_F16) ok = ok && (block->halves = aligned_zeros(numbers * 2, &block->memory[5])) != NULL;
-    if (store->tiers & TIER_F32) ok = ok && (block->floats = aligned_zeros(numbers * 4, &block->memory[6])) != NULL;
-    if (ok) return block;
-    block_free(block);
-    return NULL;
+    unsigned tiers = store->tiers;
+    const size_t bytes[SPANS] = {
+        BLOCK_ROWS * sizeof(int64_t),
+        BLOCK_ROWS * sizeof(int32_t),
+        tiers & TIER_BITS ? numbers / 8 : 0,
+        tiers & TIER_INT8 ? numbers : 0,
+        tiers & TIER_INT8 ? BLOCK_ROWS * sizeof(float) : 0,
+        tiers & TIER_F16 ? numbers * 2 : 0,
+        tiers & TIER_F32 ? numbers * 4 : 0,
+    };
+    for (int i = 0; i < SPANS; i++)
+        if (bytes[i] && !span_new(&block->span[i], bytes[i])) {
+            block_free(block);
+            return NULL;
+        }
+    block->ids = block->span[0].start;
+    block->groups = block->span[1].start;
+    block->bits = block->span[2].start;
+    block->codes = block->span[3].start;
+    block->scales = block->span[4].start;
+    block->halves = block->span[5].start;
+    block->floats = block->span[6].start;
+    return block;
 }
 
 static mimo_store *store_new(int64_t dim, unsigned tiers) {

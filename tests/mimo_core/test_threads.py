@@ -1,0 +1,189 @@
+"""One writer and several searching threads: no search sees half a change, and no memory is lost."""
+
+import gc
+import os
+import resource
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from .conftest import Kernels
+
+pytestmark = pytest.mark.vectors
+
+
+class Story:
+    """A fixed series of changes, and what is there after each of them."""
+
+    def __init__(self, random: np.random.Generator, dim: int, changes: int) -> None:
+        self.start = random.standard_normal((300, dim)).astype(np.float32)
+        self.changes: list[tuple[str, list[int], Any]] = []
+        there: dict[int, Any] = dict(enumerate(self.start))
+        self.states = [dict(there)]
+        for turn in range(changes):
+            if turn % 3 == 0:
+                ids = random.choice(sorted(there), 5, replace=False).tolist()
+                rows = random.standard_normal((5, dim)).astype(np.float32)
+                self.changes.append(("replace", ids, rows))
+                there |= dict(zip(ids, rows, strict=True))
+            elif turn % 3 == 1:
+                ids = random.choice(sorted(there), 4, replace=False).tolist()
+                self.changes.append(("remove", ids, None))
+                for id_ in ids:
+                    del there[id_]
+            else:
+                ids = list(range(1000 + 4 * turn, 1004 + 4 * turn))
+                rows = random.standard_normal((4, dim)).astype(np.float32)
+                self.changes.append(("add", ids, rows))
+                there |= dict(zip(ids, rows, strict=True))
+            self.states.append(dict(there))
+
+    def judged(self, state: int, query: Any) -> list[int]:
+        ids, rows = zip(*self.states[state].items(), strict=True)
+        matrix = np.stack(rows).astype(np.float64)
+        scores = matrix @ query / np.linalg.norm(matrix, axis=1)
+        return np.array(ids)[np.argsort(-scores)[:6]].tolist()
+
+
+@pytest.mark.parametrize("plan", ["exact", "int8", "bits"])
+def test_every_search_sees_the_index_as_it_was_at_one_moment(
+    kernels: Kernels, random: np.random.Generator, plan: str
+) -> None:
+    story = Story(random, 32, changes=120)
+    index = kernels.VectorIndex(32, ("bits", "int8", "f32"))
+    index.add(range(300), story.start)
+    queries = random.standard_normal((3, 32)).astype(np.float32)
+    right = [{tuple(story.judged(state, query)) for state in range(len(story.states))} for query in queries]
+    order = [[story.judged(state, query) for state in range(len(story.states))] for query in queries]
+    done = threading.Event()
+
+    def write() -> None:
+        for what, ids, rows in story.changes:
+            before = index.stats()["version"]
+            getattr(index, what)(ids, *([] if rows is None else [rows]))
+            assert index.stats()["version"] == before + 1 or what == "compact"
+        done.set()
+
+    def search() -> int:
+        searched, earliest = 0, [0] * len(queries)
+        while not done.is_set() or searched < 30:
+            at = searched % len(queries)
+            found = index.search(queries[at], 6, plan=plan, rescore=400)[0].tolist()
+            assert tuple(found) in right[at]
+            # Time does not run backwards for one reader.
+            earliest[at] = order[at].index(found, earliest[at])
+            searched += 1
+        return searched
+
+    with ThreadPoolExecutor(3) as threads:
+        readers = [threads.submit(search) for _ in range(2)]
+        threads.submit(write).result()
+        assert all(reader.result() >= 30 for reader in readers)
+    for at, query in enumerate(queries):
+        assert index.search(query, 6, plan=plan, rescore=400)[0].tolist() == order[at][-1]
+
+
+def test_compaction_does_not_disturb_a_search(kernels: Kernels, random: np.random.Generator) -> None:
+    rows = random.standard_normal((6000, 32)).astype(np.float32)
+    index = kernels.VectorIndex(32)
+    index.add(range(6000), rows)
+    wanted = index.search(rows[17], 5)[0].tolist()
+    done = threading.Event()
+
+    def search() -> None:
+        while not done.is_set():
+            assert index.search(rows[17], 5)[0].tolist() == wanted
+            assert index.rows([17])[0].shape == (32,)
+
+    with ThreadPoolExecutor(2) as threads:
+        readers = [threads.submit(search) for _ in range(2)]
+        try:
+            for turn in range(5):
+                index.add([10_000 + turn], -rows[17:18])
+                index.remove([10_000 + turn])
+                index.compact()
+        finally:
+            done.set()
+        for reader in readers:
+            reader.result()
+
+
+def resident() -> int:
+    status = Path("/proc/self/statm")
+    if not status.exists():
+        pytest.skip("this system does not tell how much memory is resident")
+    gc.collect()
+    return int(status.read_text().split()[1]) * resource.getpagesize()
+
+
+def flat(work: Callable[[], None]) -> None:
+    """Allocators keep some of what they were given; a leak takes as much again in every round."""
+    if os.environ.get("MIMO_CORE_SANITIZE"):
+        pytest.skip("a sanitizer keeps freed memory back")
+    work()
+    grown: list[int] = []
+    for _ in range(6):
+        before = resident()
+        work()
+        grown.append(resident() - before)
+        if grown[-1] < 1 << 18:
+            return
+    pytest.fail(f"every round left memory behind: {grown}")
+
+
+def test_ten_thousand_calls_leave_nothing_behind(kernels: Kernels, random: np.random.Generator) -> None:
+    rows = random.standard_normal((20, 4096)).astype(np.float32)
+    index = kernels.VectorIndex(4096)
+    index.add(range(20), rows)
+    functions = kernels.functions
+
+    def calls() -> None:
+        for turn in range(700 if str(kernels) != "numpy" else 60):
+            row = rows[turn % 20]
+            assert functions.top_k(row, rows, 1)[0][0] == turn % 20
+            assert index.search(row, 1)[0][0] == turn % 20
+            assert index.search(row, 1, plan="bits", allowed=[turn % 20], groups=[0])[0][0] == turn % 20
+            functions.quantize_int8(row[None])
+            with pytest.raises(ValueError, match="dimension"):
+                functions.top_k(row, rows[:, :5], 1)
+        index.replace(range(20), rows)
+        index.compact()
+
+    flat(calls)
+
+
+def test_a_hundred_threads_leave_nothing_behind(kernels: Kernels, random: np.random.Generator) -> None:
+    rows = random.standard_normal((20, 4096)).astype(np.float32)
+    index = kernels.VectorIndex(4096)
+    index.add(range(20), rows)
+
+    def call(at: int) -> None:
+        for turn in range(33 if str(kernels) != "numpy" else 3):
+            assert index.search(rows[(at + turn) % 20], 1)[0][0] == (at + turn) % 20
+
+    def calls() -> None:
+        threads = [threading.Thread(target=call, args=(at,)) for at in range(100)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    flat(calls)
+
+
+def test_an_index_gives_its_memory_back(kernels: Kernels, random: np.random.Generator) -> None:
+    rows = random.standard_normal((500, 256)).astype(np.float32)
+
+    def calls() -> None:
+        for _ in range(6):
+            index = kernels.VectorIndex(256, ("bits", "int8", "f16", "f32"))
+            index.add(range(500), rows)
+            index.remove(range(100))
+            index.compact()
+
+    flat(calls)
