@@ -23,11 +23,14 @@ from mimo.gateway.toolbox import Toolbox
 from mimo.home import Home
 from mimo.observability import logs
 from mimo.observability.events import Events
+from mimo.observability.loop import LoopWatch
 from mimo.observability.metrics import Metrics
+from mimo.observability.resources import ResourceWatch
 from mimo.protocol.mcp.about import ServerInfo
 from mimo.reports import Reports
 from mimo.settings import Limits, Settings
 from mimo.storage.database import Database
+from mimo.storage.upkeep import Upkeep
 from mimo.supervision import Child, Restart, Strategy, Supervisor
 from mimo.tool import Capacity
 from mimo.transports.desk import Desk
@@ -54,6 +57,8 @@ class House:
     metrics: Metrics
     unix: UnixDoor
     stdio: StdioDoor | None
+    loop_watch: LoopWatch
+    resources: ResourceWatch
     root: Supervisor = field(init=False)
     began: float = field(default_factory=time.time)
     stop_wanted: trio.Event = field(default_factory=trio.Event)
@@ -135,7 +140,26 @@ def build(
     unix = UnixDoor(listening, desk, control.answer, person)
     stdio = StdioDoor(desk, os.environ, os.getcwd(), person) if standalone else None
 
-    house = House(home, settings, read_settings, database, events, metrics, unix, stdio)
+    upkeep = Upkeep(
+        database,
+        backup_hours=settings.storage.backup_hours,
+        backups_kept=settings.storage.backups_kept,
+        on_backup=reports.backed_up,
+    )
+    watch = ResourceWatch(events, metrics, {"wal_bytes": lambda: database.stats().wal_bytes})
+
+    house = House(
+        home,
+        settings,
+        read_settings,
+        database,
+        events,
+        metrics,
+        unix,
+        stdio,
+        LoopWatch(reports.stalled),
+        watch,
+    )
     control.take_over(house)
 
     doors = [Child("socket", unix.run)]
@@ -144,6 +168,7 @@ def build(
     house.root = supervisor(
         "mimo",
         Child("database", house.keep_database, grace=15),
+        supervised(supervisor("workers", Child("upkeep", upkeep.run), Child("resources", watch.run))),
         supervised(supervisor("doors", *doors)),
         strategy=Strategy.REST_FOR_ONE,
     )

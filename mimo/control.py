@@ -29,6 +29,7 @@ class Control:
             "mimo/reload": self._reload,
             "mimo/settings": self._settings,
             "mimo/metrics": self._metrics,
+            "mimo/backup": self._backup,
             "mimo/tool": self._tool,
             "mimo/tools": self._tools,
         }
@@ -62,6 +63,9 @@ class Control:
                 "writes": stats.writes,
                 "reads": stats.reads,
             },
+            "resources": house.resources.look().values(),
+            "worries": dict(house.resources.worries),
+            "stalls": house.loop_watch.count,
         }
 
     async def _stop(self, params: JsonObject, client: Client) -> Json:
@@ -74,6 +78,13 @@ class Control:
 
     async def _settings(self, params: JsonObject, client: Client) -> Json:
         return self._house.settings.model_dump(mode="json")
+
+    async def _backup(self, params: JsonObject, client: Client) -> Json:
+        path: Any = params.get("path")
+        if path is not None and not isinstance(path, str):
+            raise InvalidArguments("path must be text")
+        made = await self._house.database.backup(path)
+        return {"path": made.path, "bytes": made.bytes}
 
     async def _metrics(self, params: JsonObject, client: Client) -> Json:
         return self._house.metrics.render().decode()

@@ -213,7 +213,9 @@ def serve(
                 standalone=standalone,
                 on_long_work=notices.busy,
             )
-            code = trio.run(Life(home, house, notices, idle_exit and not standalone).run)
+            code = trio.run(
+                Life(home, house, notices, idle_exit and not standalone).run, instruments=[house.loop_watch]
+            )
             _leave_in_peace()
             if house.unusable is not None:
                 raise house.unusable

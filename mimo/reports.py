@@ -5,12 +5,18 @@ The rooms know neither; they call back with values of their own, and this page s
 
 from __future__ import annotations
 
+import logging
+
 from mimo.observability.events import Events
+from mimo.observability.loop import Stall
 from mimo.observability.metrics import Metrics
-from mimo.observability.news import ChildFailed, ChildStarted
+from mimo.observability.news import ChildFailed, ChildStarted, LoopStalled
+from mimo.storage.backup import Backup
 from mimo.storage.database import Stats
 from mimo.storage.writer import Committed
 from mimo.supervision import Ended, GaveUp, Refused, Restarting, Started, SupervisionEvent
+
+log = logging.getLogger(__name__)
 
 NEVER = -1.0
 
@@ -44,6 +50,16 @@ class Reports:
         metrics.commits.labels("ok").inc()
         metrics.commit_seconds.observe(group.seconds)
         metrics.commit_jobs.observe(group.jobs)
+
+    def backed_up(self, made: Backup | None) -> None:
+        self._metrics.backups.labels("ok" if made else "failed").inc()
+        if made:
+            self._metrics.backup_at.set_to_current_time()
+
+    def stalled(self, stall: Stall) -> None:
+        self._metrics.stalls.observe(stall.seconds)
+        self._events.publish(LoopStalled(stall.task, stall.seconds))
+        log.warning("%s held up the loop for %.0f ms", stall.task, stall.seconds * 1000)
 
     def measure(self, stats: Stats) -> None:
         """Bring the gauges of the database up to date."""

@@ -93,10 +93,16 @@ def backup_path(home: Home, now: datetime | None = None) -> str:
     return os.path.join(home.backups, f"mimo-{now or datetime.now(UTC):%Y%m%dT%H%M%SZ}.db")
 
 
+def named_by_time(home: Home) -> list[str]:
+    """The backups that nobody has named, the oldest first."""
+    names = sorted(name for name in _listed(home.backups) if NAMED_BY_TIME.fullmatch(name))
+    return [os.path.join(home.backups, name) for name in names]
+
+
 def prune_backups(home: Home, keep: int) -> list[str]:
     """Removes all but the newest `keep` of the backups that were named by the time; which ones it were."""
-    names = sorted(name for name in _listed(home.backups) if NAMED_BY_TIME.fullmatch(name))
-    old = [os.path.join(home.backups, name) for name in names[: max(len(names) - keep, 0)]]
+    named = named_by_time(home)
+    old = named[: max(len(named) - keep, 0)]
     for path in old:
         os.unlink(path)
     return old
