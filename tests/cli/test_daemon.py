@@ -96,6 +96,8 @@ def test_a_process_that_holds_the_lock_and_does_not_listen_is_named(inside: Run,
         ({"error": {"code": -32602, "message": "gone", "data": {"kind": "not_found"}}}, 3, "gone"),
         ({"error": {"code": -32009, "message": "twice", "data": {"kind": "conflict"}}}, 5, "twice"),
         ({"error": {"code": -32603, "message": "broken"}}, 1, "broken"),
+        ({"id": None, "error": {"code": -32700, "message": "not JSON"}}, 1, "not JSON"),
+        (([{"id": 99, "result": {}}], {"error": {"code": 1, "message": "ours"}}), 1, "ours"),
     ],
 )
 def test_a_daemon_that_answers_oddly_is_told_of(
@@ -269,7 +271,8 @@ def test_a_hook_speaks_in_the_agents_format_and_never_twice(
 @pytest.mark.parametrize(
     "answer",
     [
-        tool_answer(data={"results": [], "abstained": True}),
+        tool_answer(data=NOTES | {"abstained": True}),
+        tool_answer(data={"results": [], "abstained": False}),
         tool_answer(data=None),
         tool_answer(failed=True, text="no"),
         {"mimo/tool": b""},

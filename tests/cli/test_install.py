@@ -13,6 +13,8 @@ import pytest
 from mimo.cli import jsonc
 from mimo.cli.clients import BY_NAME, Client
 from mimo.cli.commands import CLIENTS
+from mimo.cli.install import carry_out, planned
+from mimo.cli.terminal import Failed
 from mimo.home import Home
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -156,6 +158,19 @@ def test_a_file_that_makes_no_sense_is_left_as_it_is(
     assert told in said.stderr
     assert path.read_bytes() == content
     assert os.listdir(path.parent) == [path.name]
+
+
+def test_a_file_that_its_program_writes_meanwhile_is_not_overwritten(environ: dict[str, str]) -> None:
+    client = BY_NAME["cursor"]
+    path = path_of(client, environ)
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    change = planned(client, ["/bin/mimo", "stdio"], environ)
+    path.write_text('{"new": 1}')
+    with pytest.raises(Failed, match="was changed meanwhile") as refused:
+        carry_out(change)
+    assert refused.value.exit_code == 5
+    assert path.read_text() == '{"new": 1}'
 
 
 @pytest.mark.parametrize("words", [["cursor", "--all"], ["--uninstall"], ["--dry-run"]])

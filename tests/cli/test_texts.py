@@ -59,6 +59,8 @@ def test_an_edit_looks_like_its_surroundings() -> None:
         '            "command": "/bin/mimo",\n            "args": ["stdio", "--home", "/h, i"],\n            "env": {}\n'
         "        }\n    }\n}\n"
     )
+    told = '{\n  "a": 1 // about a\n}'
+    assert jsonc.put(told, ["b"], 2) == '{\n  "a": 1, // about a\n  "b": 2\n}'
     assert jsonc.put('{"a": 1}', ["b"], {"c": 2}) == '{"a": 1, "b": {"c": 2}}'
 
 
