@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 import trio
 
 from mimo.errors import Broken, MimoError, NotFound, TooSlow
+from mimo.gateway.sessions import Session, Sessions
 from mimo.observability.events import Events
 from mimo.observability.news import ToolboxChanged
 from mimo.protocol.jsonrpc import Object
@@ -20,7 +22,7 @@ from mimo.protocol.mcp.conversation import Catalogue
 from mimo.protocol.mcp.events import Work
 from mimo.protocol.mcp.operations import CallTool, Complete, GetPrompt, Kind, ReadResource
 from mimo.protocol.mcp.seal import Seal
-from mimo.tool import Answer, Call, Prompt, Resource, ResourceTemplate
+from mimo.tool import Answer, Call, Client, Prompt, Resource, ResourceTemplate
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -56,10 +58,17 @@ class Desk:
     """What all peers of one daemon share, whatever door they came through."""
 
     def __init__(
-        self, about: ServerInfo, offered: Offered, dispatch: Dispatch, *, key: bytes | None = None
+        self,
+        about: ServerInfo,
+        offered: Offered,
+        dispatch: Dispatch,
+        *,
+        sessions: Sessions | None = None,
+        key: bytes | None = None,
     ) -> None:
         self.about = about
         self.offered = offered
+        self.sessions = sessions
         self.seal = Seal(key or secrets.token_bytes(32))
         self._dispatch = dispatch
         self._listeners: set[Listener] = set()
@@ -90,11 +99,27 @@ class Desk:
                 news.set()
             nursery.cancel_scope.cancel()
 
-    def join(self, listener: Listener) -> None:
+    @contextmanager
+    def present(self, listener: Listener) -> Generator[None]:
+        """As long as this lasts, the listener hears of changes."""
         self._listeners.add(listener)
+        try:
+            yield
+        finally:
+            self._listeners.discard(listener)
 
-    def leave(self, listener: Listener) -> None:
-        self._listeners.discard(listener)
+    @contextmanager
+    def session(self, client: Client, door: str, goodbye: Callable[[], None]) -> Generator[Session | None]:
+        """As long as this lasts, the daemon knows that this client is there.
+
+        Raises:
+            Unavailable: we are going down.
+        """
+        if self.sessions is None:
+            yield None
+        else:
+            with self.sessions.open(client, door, goodbye=goodbye) as session:
+                yield session
 
     def changed(self, kind: Kind) -> None:
         """A list is not what it was: tell those who listen."""

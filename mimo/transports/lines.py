@@ -9,6 +9,7 @@ from typing import TypeAlias
 import trio
 
 from mimo.errors import MimoError
+from mimo.gateway.sessions import Session
 from mimo.protocol import jsonrpc
 from mimo.protocol.jsonrpc import Lines, Malformed, Request, parse
 from mimo.protocol.mcp.events import Say
@@ -83,27 +84,33 @@ class Connection:
         """Read nothing more; answer what is in flight, and hang up."""
         self._leaving.set()
 
-    async def run(self, client: Client, principal: str, control: Control | None = None) -> None:
+    async def run(
+        self, client: Client, principal: str, control: Control | None = None, door: str = "socket"
+    ) -> None:
         """Serve this client until it leaves, does not read any more, or we do not want to go on.
 
         With `control`, requests whose methods begin with `mimo/` are its to answer.
 
         Raises:
             Stalled: it stopped reading.
+            Unavailable: we are going down.
         """
+        with self._desk.session(client, door, self.leave) as session:
+            await self._serve(client, principal, control, session)
+
+    async def _serve(
+        self, client: Client, principal: str, control: Control | None, session: Session | None
+    ) -> None:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._outbox.run)
-                peer = Peer(self._desk, self, nursery, client, principal)
-                self._desk.join(peer)
-                try:
+                peer = Peer(self._desk, self, nursery, client, principal, session)
+                with self._desk.present(peer):
                     await self._listen(peer, nursery, control)
                     peer.goodbye()
                     with trio.move_on_after(LAST_ANSWERS):
                         await peer.quiet()
                         await self._outbox.emptied()
-                finally:
-                    self._desk.leave(peer)
                 nursery.cancel_scope.cancel()
         except* trio.BrokenResourceError:
             pass  # it has gone: there is nobody to tell

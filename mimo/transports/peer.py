@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, cast
 
 import trio
 
 from mimo.errors import MimoError, Unavailable
+from mimo.gateway.sessions import Session
 from mimo.protocol.jsonrpc import Batch, Id, Message, Object, Response
 from mimo.protocol.mcp.conversation import Conversation
 from mimo.protocol.mcp.events import Do, Event, Heard, Met, Noted, Say, Stop, Work
@@ -47,11 +49,20 @@ class Peer:
     """Feed it messages with `receive`; its tasks live in the nursery that it was given.
 
     `principal` says who this is as far as the door can tell; what one principal was told to keep for a
-    retry does not open for another.
+    retry does not open for another. What runs is registered with `session`, if there is one.
     """
 
-    def __init__(self, desk: Desk, wire: Wire, nursery: trio.Nursery, client: Client, principal: str) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        wire: Wire,
+        nursery: trio.Nursery,
+        client: Client,
+        principal: str,
+        session: Session | None = None,
+    ) -> None:
         self.client = client
+        self._session = session
         self.conversation = Conversation(desk.about, desk.offered)
         self._desk = desk
         self._wire = wire
@@ -102,6 +113,8 @@ class Peer:
                         waiting.heard.set()
                 case Met(terms):
                     self.client = _introduced(self.client, terms)
+                    if self._session is not None:
+                        self._session.client = self.client
                 case Noted():
                     pass  # nothing here depends on what a client says of itself later
 
@@ -112,8 +125,10 @@ class Peer:
     async def _run(self, work: Work) -> None:
         try:
             with self._scopes[work]:
+                identity = f"{next(_numbers):x}"
                 try:
-                    frames = self.conversation.done(work, await self._result(work))
+                    with nullcontext() if self._session is None else self._session.request(identity):
+                        frames = self.conversation.done(work, await self._result(work, identity))
                 except MimoError as error:
                     frames = self.conversation.failed(work, error)
                 self._say(frames)
@@ -122,27 +137,25 @@ class Peer:
             if not self._scopes:
                 self._quiet.set()
 
-    async def _result(self, work: Work) -> dict[str, Any]:
-        if isinstance(work.errand, Complete):
-            return await self._desk.run(work, self._call(work, Answers({}, {})))
-        if not work.terms.revision.modern:
-            return await self._desk.run(work, self._call(work, Answers({}, {})))
+    async def _result(self, work: Work, identity: str) -> Object:
+        if isinstance(work.errand, Complete) or not work.terms.revision.modern:
+            return await self._desk.run(work, self._call(work, identity, Answers({}, {})))
         seal, retried = self._desk.seal, work.errand.retried
         here = place(self._principal, work.method, work.params)
         kept = {} if retried.state is None else seal.open(retried.state, here, self._desk.now())
         answers = Answers(kept, retried.responses)
         try:
-            return await self._desk.run(work, self._call(work, answers))
+            return await self._desk.run(work, self._call(work, identity, answers))
         except InputRequired as required:
             return required.as_result(seal.close(answers.used, here, self._desk.now()))
 
-    def _call(self, work: Work, answers: Answers) -> Call:
+    def _call(self, work: Work, identity: str, answers: Answers) -> Call:
         said = work.params.get("_meta")
         meta = cast("Object", said) if isinstance(said, dict) else {}
         key = meta.get("mimo/key")
         client = _introduced(self.client, work.terms) if work.terms.revision.modern else self.client
         outlet = PeerOutlet(self, work, answers)
-        return Call(f"{next(_numbers):x}", client, meta, outlet, key if isinstance(key, str) else None)
+        return Call(identity, client, meta, outlet, key if isinstance(key, str) else None)
 
     # For the outlet.
 

@@ -34,7 +34,7 @@ class StdioDoor:
             client = hello.client(namespace_of(self._env, self._cwd, self._home), os.getuid())
             task_status.started()
             try:
-                await connection.run(client, "stdio")
+                await connection.run(client, "stdio", door="stdio")
             finally:
                 self.ended.set()
                 await trio.aclose_forcefully(stream)

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from mimo.errors import Busy, Conflict, NotFound
 from mimo.gateway.dispatch import Dispatch
+from mimo.gateway.sessions import Sessions
 from mimo.gateway.toolbox import Toolbox
 from mimo.observability.events import Events
 from mimo.observability.metrics import Metrics
@@ -274,7 +275,7 @@ def house() -> House:
 
 @pytest.fixture
 def toolbox(house: House) -> Toolbox:
-    box = Toolbox()
+    box = Toolbox(Events())
     house.fill(box)
     return box
 
@@ -288,7 +289,9 @@ def desk(toolbox: Toolbox) -> Desk:
         icons=({"src": "data:image/png;base64,AAAA"},),
         website="https://example.org",
     )
-    return Desk(about, toolbox, Dispatch(toolbox, Events(), Metrics()), key=b"k" * 32)
+    events, metrics = Events(), Metrics()
+    sessions = Sessions(events, metrics)
+    return Desk(about, toolbox, Dispatch(toolbox, events, metrics), sessions=sessions, key=b"k" * 32)
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import trio
 
+from mimo.errors import Unavailable
+from mimo.gateway.toolbox import Toolbox
 from mimo.protocol.jsonrpc import MAX_LINE
 from mimo.protocol.mcp.conversation import MAX_IN_FLIGHT, MAX_LISTENS
 from mimo.tool import Client
@@ -324,4 +326,55 @@ async def test_we_do_not_read_from_a_client_that_does_not_read_from_us(
             heard += (await receive_down.receive_some(65536)).count(b"\n")
         await trio.testing.wait_all_tasks_blocked()
         assert crowded.is_set()
+        nursery.cancel_scope.cancel()
+
+
+# Sessions.
+
+
+async def test_who_is_connected_and_what_is_in_flight_is_known(desk: Desk, meet: Meet, house: Any) -> None:
+    assert desk.sessions is not None
+    talker = await meet("2025-11-25")
+    await talker.send("tools/call", name="slow", arguments={"text": "a"})
+    await trio.testing.wait_all_tasks_blocked()
+    (known,) = desk.sessions.connected()
+    assert (known.client, known.version, known.namespace, known.in_flight) == ("tests", "1", "tests", 1)
+    talker.stream.send_stream.close()
+    house.go.set()
+    assert "result" in await talker.hear()
+    assert await talker.hear() is None
+    await trio.testing.wait_all_tasks_blocked()
+    assert desk.sessions.connected() == []
+
+
+async def test_a_drain_answers_what_is_in_flight_and_lets_nobody_in(
+    desk: Desk, meet: Meet, house: Any
+) -> None:
+    assert desk.sessions is not None
+    talker = await meet("2025-11-25")
+    await talker.send("tools/call", name="slow", arguments={"text": "a"})
+    await trio.testing.wait_all_tasks_blocked()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(desk.sessions.drain)
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(Unavailable):
+            await Connection(trio.testing.memory_stream_pair()[0], desk).run(Client(), "late")
+        house.go.set()
+        assert "result" in await talker.hear()
+        assert await talker.hear() is None
+
+
+async def test_changes_of_one_moment_are_told_as_one(
+    meet: Meet, desk: Desk, toolbox: Toolbox, autojump_clock: trio.testing.MockClock
+) -> None:
+    talker = await meet("2025-11-25")
+    async with trio.open_nursery() as nursery:
+        await nursery.start(desk.follow, toolbox._events)
+        thing = toolbox.find("echo")
+        toolbox.add(thing.renamed("echo_two"))
+        toolbox.add(thing.renamed("echo_three"))
+        assert (await talker.hear())["method"] == "notifications/tools/list_changed"
+        names = {tool["name"] for tool in (await talker.ask("tools/list"))["result"]["tools"]}
+        assert {"echo_two", "echo_three"} <= names
+        assert talker.notes == []
         nursery.cancel_scope.cancel()

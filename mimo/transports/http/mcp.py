@@ -46,6 +46,7 @@ Headers: TypeAlias = "Mapping[str, str]"
 Admit: TypeAlias = Callable[[Headers], Client]
 
 SESSION = "mcp-session-id"
+DOOR = "http"
 # An editor that was closed without goodbye; one that only slept starts a new session with its next request.
 SESSION_SECONDS = 60 * 60.0
 MAX_SESSIONS = 256
@@ -191,12 +192,9 @@ class McpOverHttp:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(cancel_when_left, receive, nursery.cancel_scope)
             peer = Peer(self._desk, _Alone(box), nursery, client, _principal(client))
-            self._desk.join(peer)
-            try:
+            with self._desk.present(peer):
                 peer.receive(message)
                 await respond(box, send, _STATUS)
-            finally:
-                self._desk.leave(peer)
             nursery.cancel_scope.cancel()
 
     def _schema(self, request: Request) -> Mapping[str, Any] | None:
@@ -227,16 +225,15 @@ class McpOverHttp:
 
     async def _keep(self, session: _Session, client: Client, *, task_status: trio.TaskStatus[None]) -> None:
         """A session's calls outlive the request that began it."""
-        with session.scope:
+        with session.scope, self._desk.session(client, DOOR, session.general.close) as known:
             async with trio.open_nursery() as nursery:
-                session.peer = Peer(self._desk, session, nursery, client, session.principal)
-                self._desk.join(session.peer)
-                try:
+                session.peer = Peer(self._desk, session, nursery, client, session.principal, known)
+                with self._desk.present(session.peer):
                     task_status.started()
-                    await trio.sleep_forever()
-                finally:
-                    self._desk.leave(session.peer)
-                    session.general.close()
+                    try:
+                        await trio.sleep_forever()
+                    finally:
+                        session.general.close()
 
     async def _in_session(
         self,
