@@ -9,7 +9,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import trio
@@ -32,7 +32,7 @@ from mimo.settings import Limits, Settings
 from mimo.storage.database import Database
 from mimo.storage.upkeep import Upkeep
 from mimo.supervision import Child, Restart, Strategy, Supervisor
-from mimo.tool import Capacity
+from mimo.tool import Capacity, Client, Json, JsonObject
 from mimo.transports.desk import Desk
 from mimo.transports.stdio import StdioDoor
 from mimo.transports.unix import UnixDoor
@@ -95,6 +95,22 @@ class House:
         self.settings = self.read_settings()
         logs.configure(self.settings.log.level, self.settings.log.format)
 
+    def status(self) -> dict[str, Any]:
+        """The facts that `mimo status` shows."""
+        return {
+            "pid": os.getpid(),
+            "version": __version__,
+            "home": str(self.home),
+            "socket": self.home.socket,
+            "began": self.began,
+            "doors": self.doors(),
+            "tree": self.root.tree().as_json(),
+            "database": asdict(self.database.stats()),
+            "resources": self.resources.look().values(),
+            "worries": dict(self.resources.worries),
+            "stalls": self.loop_watch.count,
+        }
+
     def doors(self) -> list[dict[str, Any]]:
         """Where clients come in."""
         doors: list[dict[str, Any]] = [
@@ -115,7 +131,7 @@ def build(
 ) -> House:
     """Everything, wired and at rest. Nothing is opened before `root` runs."""
     settings = read_settings()
-    events, metrics = Events(), Metrics()
+    events, metrics = Events(on_missed=lambda count: metrics.events_missed.inc(count)), Metrics()
     metrics.info.labels(__version__, "").set(1)
     metrics.started_at.set_to_current_time()
     reports = Reports(events, metrics)
@@ -136,8 +152,11 @@ def build(
         return Supervisor(name, children, strategy=strategy, on_event=reports.supervised)
 
     person = os.path.expanduser("~")
-    control = Control(dispatch)
-    unix = UnixDoor(listening, desk, control.answer, person)
+
+    async def controlled(method: str, params: JsonObject, client: Client) -> Json:
+        return await control.answer(method, params, client)  # made last, because it speaks for all the others
+
+    unix = UnixDoor(listening, desk, controlled, person)
     stdio = StdioDoor(desk, os.environ, os.getcwd(), person) if standalone else None
 
     upkeep = Upkeep(
@@ -160,7 +179,15 @@ def build(
         LoopWatch(reports.stalled),
         watch,
     )
-    control.take_over(house)
+    control = Control(
+        dispatch,
+        database,
+        metrics,
+        status=house.status,
+        stop=house.stop_wanted.set,
+        reload=house.reload,
+        settings=lambda: house.settings,
+    )
 
     doors = [Child("socket", unix.run)]
     if stdio is not None:
