@@ -95,7 +95,7 @@ def _lines(results: list[dict[str, Any]], known: set[str], budget: int) -> tuple
     for result in results:
         identity = str(result.get("id"))
         source: Any = result.get("source")
-        trust: Any = source.get("trust") if isinstance(source, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        trust: Any = source.get("trust") if isinstance(source, dict) else source  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
         # What came from the web must not speak in the agent's prompt without having been asked for.
         if identity in known or trust == "web":
             continue
