@@ -133,7 +133,8 @@ class Connection:
                         nursery.start_soon(self._answer, control, message, peer.client)
                     else:
                         peer.receive(message)
-                await self.room()
+                if self._outbox.crowded:
+                    await self.room()
             listening.cancel_scope.cancel()
 
     async def _answer(self, control: Control, request: Request, client: Client) -> None:

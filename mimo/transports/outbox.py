@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import trio
 
 # A reader that is merely busy is given this much room; one that has stopped reading does not get more.
@@ -56,29 +58,34 @@ class Outbox:
         """Until everything that was put has been written."""
         await self._empty.wait()
 
+    @property
+    def crowded(self) -> bool:
+        return not self._room.is_set()
+
     async def run(self) -> None:
         """Raises: Stalled, trio.BrokenResourceError."""
-        with self._scope:
+        # One scope for all writes: to make one for each would cost as much as the write.
+        with self._scope as scope:
             while True:
+                # What others say in this turn of the loop is there before we run again, and leaves with it.
                 await self._news.wait()
-                # Whatever else this turn of the loop has to say goes into the same write.
-                await trio.lowlevel.checkpoint()
                 self._news = trio.Event()
                 data = memoryview(b"".join(self._waiting))
                 self._waiting.clear()
                 for start in range(0, len(data), CHUNK):
-                    await self._write(data[start : start + CHUNK])
+                    part = data[start : start + CHUNK]
+                    scope.deadline = trio.current_time() + self._patience
+                    await self._stream.send_all(part)
+                    scope.deadline = math.inf
+                    self._sent(len(part))
                 if not self._waiting:
                     self._empty.set()
-        if self._scope.cancelled_caught:
+        if self._size > self._full:
             raise Stalled(f"{self._size} bytes wait for a client that does not read")
+        if self._size:
+            raise Stalled(f"nothing was read for {self._patience:g} s")
 
-    async def _write(self, part: memoryview) -> None:
-        try:
-            with trio.fail_after(self._patience):
-                await self._stream.send_all(part)
-        except trio.TooSlowError as error:
-            raise Stalled(f"nothing was read for {self._patience:g} s") from error
-        self._size -= len(part)
-        if self._size <= CROWDED:
+    def _sent(self, size: int) -> None:
+        self._size -= size
+        if self._size <= CROWDED and not self._room.is_set():
             self._room.set()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, cast
 
@@ -68,7 +68,7 @@ class Peer:
         self._wire = wire
         self._nursery = nursery
         self._principal = principal
-        self._scopes: dict[Work, trio.CancelScope] = {}
+        self._scopes: dict[Work, trio.CancelScope | None] = {}  # None: its task has not run yet
         self._awaited: dict[str, _Awaited] = {}
         self._quiet = trio.Event()
         self._quiet.set()
@@ -101,11 +101,12 @@ class Peer:
                 case Say():
                     self._say([event])
                 case Do(work):
-                    self._scopes[work] = trio.CancelScope()
+                    self._scopes[work] = None
                     self._quiet = trio.Event() if self._quiet.is_set() else self._quiet
                     self._nursery.start_soon(self._run, work, name=f"{work.method} {work.id}")
                 case Stop(work):
-                    self._scopes[work].cancel()
+                    if scope := self._scopes[work]:
+                        scope.cancel()
                 case Heard(response):
                     waiting = self._awaited.pop(str(response.id), None)
                     if waiting is not None:
@@ -123,19 +124,33 @@ class Peer:
             self._wire.say(frame)
 
     async def _run(self, work: Work) -> None:
+        if not self.conversation.is_open(work):  # cancelled before it began
+            self._over(work)
+            return
+        identity = f"{next(_numbers):x}"
         try:
-            with self._scopes[work]:
-                identity = f"{next(_numbers):x}"
-                try:
-                    with nullcontext() if self._session is None else self._session.request(identity):
-                        frames = self.conversation.done(work, await self._result(work, identity))
-                except MimoError as error:
-                    frames = self.conversation.failed(work, error)
-                self._say(frames)
+            with self._scope(identity) as scope:
+                self._scopes[work] = scope
+                self._say(self.conversation.done(work, await self._result(work, identity)))
+        except MimoError as error:
+            self._say(self.conversation.failed(work, error))
         finally:
-            del self._scopes[work]
-            if not self._scopes:
-                self._quiet.set()
+            self._over(work)
+
+    @contextmanager
+    def _scope(self, identity: str) -> Generator[trio.CancelScope]:
+        """What runs inside can be cancelled; the daemon knows of it if it knows of us."""
+        if self._session is None:
+            with trio.CancelScope() as scope:
+                yield scope
+        else:
+            with self._session.request(identity) as request:
+                yield request.scope
+
+    def _over(self, work: Work) -> None:
+        del self._scopes[work]
+        if not self._scopes:
+            self._quiet.set()
 
     async def _result(self, work: Work, identity: str) -> Object:
         if isinstance(work.errand, Complete) or not work.terms.revision.modern:
