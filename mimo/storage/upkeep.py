@@ -48,7 +48,7 @@ class Upkeep:
             await trio.sleep(self._every)
             try:
                 await self.tidy()
-                await self._copy_when_due()
+                await self.copy_when_due()
             except MimoError as error:
                 log.warning("upkeep left for later: %s", error.message)
 
@@ -60,7 +60,8 @@ class Upkeep:
             pass
         await self._database.chore(optimize)
 
-    async def _copy_when_due(self) -> None:
+    async def copy_when_due(self) -> None:
+        """Raises: MimoError: it is due and cannot be made."""
         home = self._database.home
         if not self._backup_hours:
             return
