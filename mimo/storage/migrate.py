@@ -74,7 +74,7 @@ def migrate(
     version = version_of(db, home.database, len(migrations))
     for migration in migrations[version:]:
         on_progress(f"{migration.number:04d}_{migration.name}")
-        if migration.number > 1:
+        if version > 0:  # a file that is made in this very moment has nothing to keep
             copy_before(db, home, migration)
         apply(db, migration)
     return len(migrations) - version

@@ -44,9 +44,17 @@ def test_a_new_file_comes_to_the_newest_version(
     assert migrate(db, home, notes) == 0
 
 
-def test_there_is_a_copy_from_before_each_step_but_the_first(
+def test_a_file_that_is_just_made_needs_no_copy(
     db: apsw.Connection, home: Home, notes: list[Migration]
 ) -> None:
+    migrate(db, home, notes)
+    assert not os.path.exists(home.backups)
+
+
+def test_there_is_a_copy_from_before_each_step_of_a_file_that_was_there(
+    db: apsw.Connection, home: Home, notes: list[Migration]
+) -> None:
+    migrate(db, home, notes[:1])
     migrate(db, home, notes)
     assert os.listdir(home.backups) == ["before-0002_notes.db"]
     copy = os.path.join(home.backups, "before-0002_notes.db")
@@ -61,6 +69,7 @@ def test_a_copy_from_an_earlier_try_is_replaced(
     os.mkdir(home.backups)
     for name in ("before-0002_notes.db", "before-0002_notes.db.part"):
         Path(home.backups, name).write_text("half a copy")
+    migrate(db, home, notes[:1])
     migrate(db, home, notes)
     assert check(os.path.join(home.backups, "before-0002_notes.db")) == []
     assert os.listdir(home.backups) == ["before-0002_notes.db"]

@@ -61,7 +61,6 @@ async def test_a_copy_that_cannot_be_made_is_told_and_ends_nothing(home: Home) -
     upkeep = Upkeep(database, on_backup=lambda made: told.set() if made is None else None, every=0.001)
     async with trio.open_nursery() as nursery:
         await nursery.start(database.run)
-        os.rmdir(home.backups)
         os.symlink("nowhere/at/all", home.backups)  # in the way
         await nursery.start(upkeep.run)
         await told.wait()
