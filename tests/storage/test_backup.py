@@ -89,7 +89,6 @@ def test_a_backup_has_the_name_of_its_time_and_the_newest_are_kept(filled: Home)
     (Path(filled.backups) / "mine.db").touch()
     assert len(prune_backups(filled, keep=2)) == 3
     assert sorted(os.listdir(filled.backups)) == [
-        "before-0002_notes.db",
         "mimo-20310523T030000Z.db",
         "mimo-20310523T040000Z.db",
         "mine.db",
