@@ -16,6 +16,7 @@ import trio
 
 from mimo import __version__
 from mimo.control import Control
+from mimo.embedding.box import Box
 from mimo.errors import Unusable
 from mimo.gateway.capacity import LIMITS, Limit
 from mimo.gateway.dispatch import Dispatch
@@ -28,6 +29,7 @@ from mimo.observability.metrics import Metrics
 from mimo.observability.resources import ResourceWatch
 from mimo.protocol.mcp.about import ServerInfo
 from mimo.reports import Reports
+from mimo.services.memory.wiring import wired
 from mimo.settings import Limits, Settings
 from mimo.storage.database import Database
 from mimo.storage.upkeep import Upkeep
@@ -148,6 +150,9 @@ def build(
     dispatch = Dispatch(toolbox, events, metrics, limits_of(settings.limits))
     desk = Desk(ABOUT, toolbox, dispatch)
 
+    memory = wired(database, events, metrics, Box())
+    toolbox.add(*memory.service.tools())
+
     def supervisor(name: str, *children: Child, strategy: Strategy = Strategy.ONE_FOR_ONE) -> Supervisor:
         return Supervisor(name, children, strategy=strategy, on_event=reports.supervised)
 
@@ -195,7 +200,19 @@ def build(
     house.root = supervisor(
         "mimo",
         Child("database", house.keep_database, grace=15),
-        supervised(supervisor("workers", Child("upkeep", upkeep.run), Child("resources", watch.run))),
+        supervised(
+            supervisor(
+                "embedding", Child("vectors", memory.meaning.run), Child("queue", memory.embedding.run)
+            )
+        ),
+        supervised(
+            supervisor(
+                "workers",
+                Child("use", memory.use.run),
+                Child("upkeep", upkeep.run),
+                Child("resources", watch.run),
+            )
+        ),
         supervised(supervisor("doors", *doors)),
         strategy=Strategy.REST_FOR_ONE,
     )

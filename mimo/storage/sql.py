@@ -5,7 +5,7 @@ It is also the one place that meets apsw's type stub, which names a type that Py
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import apsw
@@ -26,3 +26,8 @@ def value(db: apsw.Connection, sql: str, bindings: Bindings = ()) -> Any:
 def run(db: apsw.Connection, sql: str, bindings: Bindings = ()) -> None:
     """What has no rows, or none of interest."""
     rows(db, sql, bindings)
+
+
+def run_many(db: apsw.Connection, sql: str, bindings: Iterable[Bindings]) -> None:
+    """One statement, once for each of the bindings."""
+    db.executemany(sql, bindings).fetchall()  # pyright: ignore[reportUnknownMemberType]

@@ -1,0 +1,191 @@
+"""What the memory's tools take, as agents read it. Every byte of these descriptions is read by every agent."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
+
+from mimo.tool import Arguments
+
+LONGEST_CONTENT = 100_000  # bytes
+MOST_ITEMS = 1_000
+MOST_TAGS = 64
+MAX_CHARS, MOST_CHARS = 6_000, 40_000
+
+
+def _tag(tag: str) -> str:
+    tag = tag.strip()
+    if not tag or not tag.isprintable():
+        raise ValueError("a tag is some printable characters")
+    return tag
+
+
+def _text(text: str) -> str:
+    if not text.strip():
+        raise ValueError("there is nothing in it; say what is to be remembered")
+    if "\0" in text:
+        raise ValueError("it holds NUL: that is binary data, not text")
+    size = len(text.encode())
+    if size > LONGEST_CONTENT:
+        raise ValueError(f"at most {LONGEST_CONTENT:,} bytes (got {size:,}); split it, or store where it is")
+    return text
+
+
+def _space(namespace: str) -> str:
+    if namespace != namespace.strip() or not namespace.isprintable():
+        raise ValueError("a namespace has printable characters, and no space at its ends")
+    return namespace
+
+
+Text: TypeAlias = Annotated[str, AfterValidator(_text)]
+Kind: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
+Tag: TypeAlias = Annotated[str, Field(max_length=100), AfterValidator(_tag)]
+Tags: TypeAlias = Annotated[list[Tag], Field(max_length=MOST_TAGS)]
+Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]
+Namespace: TypeAlias = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_space)]
+Importance: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+Id: TypeAlias = Annotated[str, Field(min_length=2, max_length=40)]
+Ids: TypeAlias = Annotated[list[Id], Field(min_length=1, max_length=100)]
+# A date as text, or a number of seconds; clients are told of the text only, because some cannot read a choice.
+When: TypeAlias = Annotated[str | float, WithJsonSchema({"type": "string"})]
+# Text is how far it is to be trusted, or who says so; an object says both.
+Source: TypeAlias = Annotated[str | dict[str, str], WithJsonSchema({"type": "string"})]
+Format: TypeAlias = Literal["text", "json"]
+
+KINDS = "fact, preference, decision, observation, action, plan, episode, procedure, ..."
+
+
+class Item(Arguments):
+    """One thing to remember."""
+
+    content: Text
+    kind: Kind | None = None
+    importance: Importance | None = None
+    tags: Tags = Field(default_factory=list[str])
+    reference: Name | None = Field(None, description="your own id of it")
+    session: Name | None = None
+    position: int | None = Field(None, ge=0, le=1 << 40, description="place in the session")
+    created_at: When | None = Field(None, description="ISO 8601")
+    valid_from: When | None = None
+    valid_to: When | None = None
+    ttl: float | None = Field(None, ge=0, le=30 * 86_400)
+    supersedes: Annotated[list[Id], Field(max_length=100)] | SkipJsonSchema[str] = Field(
+        default_factory=list[str]
+    )
+    source: Source | None = Field(None, description="user, agent, tool or web")
+
+
+class Add(Arguments):
+    """Use when the user states a preference or fact, a decision is made, or something learned should outlast this
+    session: remember, note, save it. One thing as `content`, or many as `items`. The answer says what became of each;
+    duplicates are merged, secrets are blotted out."""
+
+    content: Text | None = Field(None, description="one self-contained statement")
+    kind: Kind | None = Field(None, description=KINDS)
+    importance: Importance | None = None
+    tags: Tags = Field(default_factory=list[str])
+    ttl: float | None = Field(
+        None, ge=0, le=30 * 86_400, description="working memory: seconds to keep it (0: 600)"
+    )
+    supersedes: Annotated[list[Id], Field(max_length=100)] | SkipJsonSchema[str] = Field(
+        default_factory=list[str], description="ids that this replaces"
+    )
+    items: Annotated[list[Item], Field(max_length=MOST_ITEMS)] = Field(default_factory=list[Item])
+    namespace: Namespace | None = Field(
+        None, description='default: this project; "user" for what is about the person'
+    )
+    key: Annotated[str, Field(min_length=1, max_length=150)] | None = Field(
+        None, description="same key: done once"
+    )
+    format: Format = "text"
+    # Whoever says one thing may say all of it; agents are shown only what they need.
+    reference: SkipJsonSchema[Name | None] = None
+    session: SkipJsonSchema[Name | None] = None
+    position: SkipJsonSchema[Annotated[int, Field(ge=0, le=1 << 40)] | None] = None
+    created_at: SkipJsonSchema[When | None] = None
+    valid_from: SkipJsonSchema[When | None] = None
+    valid_to: SkipJsonSchema[When | None] = None
+    source: SkipJsonSchema[Source | None] = None
+
+    def all_items(self) -> list[Item]:
+        """What is to be added, in whichever form it was said."""
+        if self.content is None:
+            return self.items
+        given: dict[str, Any] = self.model_dump(include=set(Item.model_fields))
+        return [Item.model_construct(**given), *self.items]
+
+
+class Search(Arguments):
+    """Use when earlier work may bear on the question: recall what was said, decided, preferred, tried or learned
+    (notes, history, "last time", "we agreed"). Search before answering from scratch. Says so when nothing fits."""
+
+    query: Annotated[str, Field(min_length=1, max_length=20_000)] = Field(
+        description="plain words, or a question"
+    )
+    namespace: Namespace | None = Field(None, description='default: this project and "user"; "*": all')
+    limit: int = Field(5, ge=1, le=50)
+    cursor: Name | None = None
+    kinds: Annotated[list[Kind], Field(max_length=20)] | None = None
+    tags: Tags | None = None
+    time: Name | None = Field(None, description="yesterday, last week, since March, 2031-05-23")
+    as_of: When | None = Field(None, description="as it was known then")
+    strategy: Literal["balanced", "semantic", "recent", "important", "popular"] = "balanced"
+    detail: Literal["brief", "full"] = "brief"
+    max_chars: int = Field(MAX_CHARS, ge=200, le=MOST_CHARS)
+    why: bool = False
+    format: Format = "text"
+
+
+class Get(Arguments):
+    """Use when the whole text, source or history of memories is wanted, by their ids."""
+
+    ids: Ids
+    history: bool = False
+    max_chars: int = Field(MOST_CHARS, ge=200, le=MOST_CHARS)
+    format: Format = "text"
+
+
+Action: TypeAlias = Literal[
+    "update",
+    "forget",
+    "restore",
+    "undo",
+    "protect",
+    "unprotect",
+    "tag",
+    "untag",
+    "link",
+    "supersede",
+    "purge",
+]
+
+
+class Edit(Arguments):
+    """Use when a memory is wrong, outdated or unwanted: correct, forget, restore, protect, tag or link it. forget can
+    be undone, purge cannot. supersede: `ids` are replaced by `target`."""
+
+    action: Action
+    ids: Annotated[list[Id], Field(max_length=100)] = Field(default_factory=list[str])
+    content: Text | None = None
+    kind: Kind | None = None
+    importance: Importance | None = None
+    tags: Tags | None = None
+    protected: bool | None = None
+    valid_from: When | None = None
+    valid_to: When | None = None
+    target: Id | None = None
+    relation: Annotated[str, Field(pattern=r"^[a-z][a-z_]{1,39}$")] = "related"
+    key: Annotated[str, Field(min_length=1, max_length=150)] | None = None
+    format: Format = "text"
+
+
+class Context(Arguments):
+    """Use when a session starts, or the thread is lost: what matters now in this project (protected notes,
+    preferences, recent decisions, unfinished work), and with `task` what bears on it."""
+
+    task: Annotated[str, Field(max_length=20_000)] = ""
+    namespace: Namespace | None = None
+    max_chars: int = Field(1_500, ge=200, le=MOST_CHARS)
+    format: Literal["text", "json", "hook"] = "text"

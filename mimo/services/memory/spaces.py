@@ -1,0 +1,43 @@
+"""Which namespaces a call is about: what it says, else the client's project and what is about the person."""
+
+from __future__ import annotations
+
+import difflib
+
+from mimo.errors import NotFound
+from mimo.storage.database import Database
+from mimo.storage.engrams import namespaces
+from mimo.tool import Client
+
+USER = "user"
+EVERYWHERE = "*"
+
+
+async def readable(database: Database, said: str | None, client: Client) -> tuple[str, ...] | None:
+    """Where to look; None is everywhere.
+
+    Raises:
+        NotFound: nothing was ever stored there. The message names the nearest.
+    """
+    if said is None:
+        return tuple(dict.fromkeys([client.namespace, USER]))
+    if said == EVERYWHERE:
+        return None
+    if said not in {USER, client.namespace}:
+        await require(database, said)
+    return (said,)
+
+
+async def require(database: Database, name: str) -> None:
+    """Raises `NotFound` unless something was stored there before."""
+    known = await database.read(namespaces)
+    if name in known:
+        return
+    near = difflib.get_close_matches(name, known, 1, 0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known[:8]) or 'none yet'}"
+    raise NotFound(f"no namespace {name[:60]!r}; {hint}", namespace=name[:200])
+
+
+def writable(said: str | None, client: Client) -> str:
+    """Where to write. A namespace begins with what is stored in it."""
+    return client.namespace if said is None or said == EVERYWHERE else said

@@ -1,0 +1,155 @@
+"""Vectors beside their engrams, and the queue of those that wait for one.
+
+A vector is stored, and its engram taken out of the queue, in one transaction. So whatever dies in
+between, the queue says exactly what is missing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, cast
+
+import apsw
+
+from mimo.storage.sql import rows, run, run_many, value
+
+
+class Waiting(NamedTuple):
+    """A text without a vector."""
+
+    id: int
+    content: str
+    content_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    id: int
+    name: str
+    dim: int
+
+
+class Stored(NamedTuple):
+    """A vector as it lies in its table, and the number of its namespace."""
+
+    id: int
+    blob: bytes
+    namespace: int
+
+
+def waiting(db: apsw.Connection, now: int, limit: int) -> list[Waiting]:
+    """The newest first: what was just said is what is asked for next."""
+    found = rows(
+        db,
+        "SELECT q.engram_id, e.content, e.content_hash FROM embedding_queue q JOIN engrams e ON e.id = q.engram_id"
+        " WHERE q.not_until <= ? ORDER BY q.engram_id DESC LIMIT ?",
+        (now, limit),
+    )
+    return [Waiting(*row) for row in found]
+
+
+def count_waiting(db: apsw.Connection) -> int:
+    return cast("int", value(db, "SELECT count(*) FROM embedding_queue"))
+
+
+def postpone(db: apsw.Connection, ids: Sequence[int], until: int) -> None:
+    """These cannot be embedded at the moment, and must not hold up the others."""
+    run_many(
+        db,
+        "UPDATE embedding_queue SET failures = failures + 1, not_until = ? WHERE engram_id = ?",
+        [(until, id_) for id_ in ids],
+    )
+
+
+def store_vectors(db: apsw.Connection, model: str, dim: int, made: Sequence[tuple[Waiting, bytes]]) -> int:
+    """Keeps the vectors of texts that are still the same; how many those are.
+
+    What was reworded meanwhile stays in the queue, what was erased is let go.
+    """
+    number = model_number(db, model, dim)
+    same = {
+        id_
+        for id_, hash_ in rows(
+            db,
+            "SELECT id, content_hash FROM engrams WHERE id IN (SELECT value FROM json_each(?))",
+            (json.dumps([each.id for each, _ in made]),),
+        )
+        if any(each.id == id_ and each.content_hash == hash_ for each, _ in made)
+    }
+    kept = [(each.id, number, dim, blob) for each, blob in made if each.id in same]
+    run_many(
+        db,
+        "INSERT INTO engram_vectors (engram_id, model, dim, vector) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (model, engram_id) DO UPDATE SET vector = excluded.vector, dim = excluded.dim",
+        kept,
+    )
+    run_many(db, "DELETE FROM embedding_queue WHERE engram_id = ?", [(row[0],) for row in kept])
+    return len(kept)
+
+
+def model_number(db: apsw.Connection, name: str, dim: int) -> int:
+    """The number of a model, which from now on is known."""
+    run(db, "INSERT INTO embedding_models (name, dim) VALUES (?, ?) ON CONFLICT DO NOTHING", (name, dim))
+    return cast("int", value(db, "SELECT id FROM embedding_models WHERE name = ?", (name,)))
+
+
+def models(db: apsw.Connection) -> list[Model]:
+    """Those that have vectors here."""
+    return [
+        Model(*row)
+        for row in rows(
+            db,
+            "SELECT id, name, dim FROM embedding_models m"
+            " WHERE EXISTS (SELECT 1 FROM engram_vectors v WHERE v.model = m.id) ORDER BY id",
+        )
+    ]
+
+
+def vectors_after(db: apsw.Connection, model: int, after: int, limit: int) -> list[Stored]:
+    """A portion of all that can be found, in the order of ids."""
+    found = rows(
+        db,
+        "SELECT v.engram_id, v.vector, n.id FROM engram_vectors v JOIN engrams e ON e.id = v.engram_id"
+        " JOIN namespaces n ON n.name = e.namespace"
+        " WHERE v.model = ? AND v.engram_id > ? AND e.state IN ('live', 'working') ORDER BY v.engram_id LIMIT ?",
+        (model, after, limit),
+    )
+    return [Stored(*row) for row in found]
+
+
+def vectors_of(db: apsw.Connection, model: int, ids: Sequence[int]) -> list[Stored]:
+    """Those of the ids that can be found and have a vector."""
+    found = rows(
+        db,
+        "SELECT v.engram_id, v.vector, n.id FROM json_each(?) AS wanted"
+        " JOIN engram_vectors v ON v.model = ? AND v.engram_id = wanted.value"
+        " JOIN engrams e ON e.id = v.engram_id JOIN namespaces n ON n.name = e.namespace"
+        " WHERE e.state IN ('live', 'working')",
+        (json.dumps(list(ids)), model),
+    )
+    return [Stored(*row) for row in found]
+
+
+def queue_what_lacks(db: apsw.Connection, model: str) -> int:
+    """Every engram without a vector of this model waits for one from now on; how many had not waited before."""
+    run(
+        db,
+        "INSERT INTO embedding_queue (engram_id) SELECT e.id FROM engrams e WHERE e.state IN ('live', 'working')"
+        " AND NOT EXISTS (SELECT 1 FROM engram_vectors v WHERE v.engram_id = e.id"
+        " AND v.model = (SELECT id FROM embedding_models WHERE name = ?)) ON CONFLICT DO NOTHING",
+        (model,),
+    )
+    return db.changes()
+
+
+def drop_vectors(db: apsw.Connection, keep: str, limit: int) -> int:
+    """Removes up to `limit` vectors of other models than this one; how many it were."""
+    run(
+        db,
+        "DELETE FROM engram_vectors WHERE (model, engram_id) IN (SELECT v.model, v.engram_id FROM embedding_models m"
+        " JOIN engram_vectors v ON v.model = m.id WHERE m.name <> ? LIMIT ?)",
+        (keep, limit),
+    )
+    return db.changes()
