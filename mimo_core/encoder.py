@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from mimo_core import implementation
 from mimo_core._weights import WIDTH, Weights
 from mimo_core.wordpiece import WordPiece
 
@@ -17,6 +20,13 @@ Vectors = npt.NDArray[np.float32]
 # Tokens that go through the model together. More makes no text faster; fewer lets go of the thread
 # sooner (a fifth of a second here on an old core), and the workspace stays below 8 MB.
 BATCH = 512
+
+
+class Forward(Protocol):
+    """The model's pass over packed tokens: compiled, or in NumPy."""
+
+    def __init__(self, weights: Weights) -> None: ...
+    def run(self, pieces: npt.NDArray[np.int32], starts: npt.NDArray[np.int32]) -> Vectors: ...
 
 
 class Encoder:
@@ -33,13 +43,11 @@ class Encoder:
     dim = WIDTH
 
     def __init__(self, folder: Path) -> None:
-        from mimo_core._numpy_encoder import Forward
-
         weights = Weights(folder / "weights.safetensors")
         self.id = weights.id
         self.window = weights.window
         self._wordpiece = WordPiece(folder / "vocab.txt")
-        self._forward = Forward(weights)
+        self._forward = _forward()(weights)
 
     def pieces(self, text: str) -> list[int]:
         """All word pieces of a text, without the marks of start and end."""
@@ -65,6 +73,21 @@ class Encoder:
             starts = np.fromiter(accumulate((len(marked[at]) for at in batch), initial=0), np.int32)
             vectors[batch] = self._forward.run(packed, starts)
         return vectors
+
+
+def _forward() -> type[Forward]:
+    """The compiled pass where the vectors' functions are compiled, too; else the twin."""
+    if implementation() == "cython":
+        try:
+            from mimo_core._encoder import Forward as Compiled
+
+            return Compiled
+        except ImportError:
+            if os.environ.get("MIMO_CORE") == "cython":
+                raise
+    from mimo_core._numpy_encoder import Forward as Twin
+
+    return Twin
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:

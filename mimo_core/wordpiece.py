@@ -8,22 +8,27 @@ from __future__ import annotations
 import unicodedata
 from pathlib import Path
 
+from mimo_core._characters import BLANKS, DROPPED, MARKS, PUNCTUATION
+
 # A longer run of letters is no word: the reference calls it unknown, and so the search for pieces is bounded.
 LONGEST_WORD = 100
 # Words repeat; their pieces are kept, and all forgotten together when somebody sends too many different ones.
 MOST_WORDS = 30_000
 MOST_CHARACTERS = 20_000
 
-_CJK = (
-    (0x4E00, 0x9FFF),
+# Chinese characters stand alone, each a word; private use is dropped. Ranges, as they are the largest sets.
+# The gap from 2B820 to 2B91F is the reference's own.
+_ALONE = (
     (0x3400, 0x4DBF),
-    (0x20000, 0x2A6DF),
-    (0x2A700, 0x2B73F),
-    (0x2B740, 0x2B81F),
-    (0x2B820, 0x2CEAF),
+    (0x4E00, 0x9FFF),
     (0xF900, 0xFAFF),
+    (0x20000, 0x2A6DF),
+    (0x2A700, 0x2B81F),
+    (0x2B920, 0x2CEAF),
     (0x2F800, 0x2FA1F),
 )
+_PRIVATE = ((0xE000, 0xF8FF), (0xF0000, 0xFFFFD), (0x100000, 0x10FFFD))
+_SURROGATES = ((0xD800, 0xDFFF),)  # half a character: the reference cannot even be asked
 
 
 class WordPiece:
@@ -87,24 +92,18 @@ def _cleaned(character: str) -> str:
     The reference takes these steps over the whole text one after the other; none of them looks at a
     character's neighbours in a way that the vocabulary could tell, so they can be taken one by one.
     """
-    if character in "\t\n\r":
-        return " "
     code = ord(character)
-    category = unicodedata.category(character)
-    if category[0] == "C" or code == 0xFFFD:
-        return ""
-    if character.isspace() or category[0] == "Z":
+    if code in BLANKS:
         return " "
-    alone = any(first <= code <= last for first, last in _CJK)
+    if code in DROPPED or _within(code, _PRIVATE) or _within(code, _SURROGATES):
+        return ""
     made = ""
     for part in unicodedata.normalize("NFD", character):
-        if unicodedata.category(part) != "Mn":
+        if ord(part) not in MARKS:
             for letter in part.lower():
-                made += f" {letter} " if _is_punctuation(letter) else letter
-    return f" {made} " if alone else made
+                made += f" {letter} " if ord(letter) in PUNCTUATION else letter
+    return f" {made} " if _within(code, _ALONE) else made
 
 
-def _is_punctuation(character: str) -> bool:
-    if character.isascii():
-        return character.isprintable() and not character.isalnum() and character != " "
-    return unicodedata.category(character)[0] == "P"
+def _within(code: int, ranges: tuple[tuple[int, int], ...]) -> bool:
+    return any(first <= code <= last for first, last in ranges)
