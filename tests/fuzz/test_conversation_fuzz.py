@@ -90,7 +90,26 @@ HANDSHAKE = VERSIONS.map(
         "params": {"protocolVersion": version},
     }
 )
-LINES = st.lists(MESSAGE | HANDSHAKE | RESPONSE | st.lists(MESSAGE, max_size=3) | ANY, max_size=12)
+CALL = st.builds(
+    lambda identity, meta: {
+        "jsonrpc": "2.0",
+        "id": identity,
+        "method": "tools/call",
+        "params": {"name": "tool", "_meta": meta},
+    },
+    st.integers(0, 5),
+    GOOD_META | st.just({"progressToken": 1}),
+)
+CANCEL = st.integers(0, 5).map(
+    lambda identity: {
+        "jsonrpc": "2.0",
+        "method": "notifications/cancelled",
+        "params": {"requestId": identity},
+    }
+)
+LINES = st.lists(
+    CALL | CANCEL | MESSAGE | HANDSHAKE | RESPONSE | st.lists(MESSAGE, max_size=3) | ANY, max_size=12
+)
 
 
 class Empty:

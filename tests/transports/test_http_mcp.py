@@ -8,9 +8,11 @@ import pytest
 import trio
 
 from mimo.errors import Forbidden, Unauthorized
+from mimo.protocol.mcp.events import Say
 from mimo.tool import Client
 from mimo.transports.desk import Desk
 from mimo.transports.http import mcp, responses
+from mimo.transports.http.mailbox import Mailbox
 from mimo.transports.http.mcp import McpOverHttp
 
 MODERN = "2026-07-28"
@@ -385,3 +387,32 @@ async def test_a_session_that_nobody_uses_is_forgotten(
     assert app.sessions == 1
     await trio.sleep(mcp.SESSION_SECONDS)
     assert app.sessions == 0
+
+
+async def test_a_mailbox_that_nobody_empties_is_closed_when_it_is_full() -> None:
+    box = Mailbox()
+    for _ in range(12):
+        box.put(Say(b"x" * 1_000_000))
+    kept = 0
+    while await box.next() is not None:
+        kept += 1
+    assert kept == 9
+    box.put(Say(b"late"))
+    assert await box.next() is None
+
+
+async def test_a_handler_waits_while_its_mailbox_is_crowded() -> None:
+    box = Mailbox()
+    box.put(Say(b"x" * 2_000_000))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(box.room)
+        await trio.testing.wait_all_tasks_blocked()
+        assert nursery.child_tasks
+        await box.next()
+
+
+async def test_who_leaves_before_the_request_is_complete_changes_nothing(ask: Ask, app: McpOverHttp) -> None:
+    exchange = Exchange(app)
+    exchange.left.set()
+    await exchange.run("POST", LOCAL, [])
+    assert exchange.status == 400

@@ -254,12 +254,13 @@ async def test_a_client_that_stops_reading_is_dropped_and_nobody_else_notices(
 async def test_an_outbox_is_bounded_and_says_so_at_once() -> None:
     ours, _theirs = trio.testing.lockstep_stream_pair()
     outbox = Outbox(ours, full=1000)
-    with pytest.RaisesGroup(Stalled):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(outbox.run)
-            for _ in range(20):
-                outbox.put(b"x" * 100)
-                await trio.testing.wait_all_tasks_blocked()
+    with pytest.RaisesGroup(pytest.RaisesExc(Stalled, match="bytes wait")):
+        with trio.fail_after(5):  # at once, and not when its patience is over
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(outbox.run)
+                for _ in range(20):
+                    outbox.put(b"x" * 100)
+                    await trio.testing.wait_all_tasks_blocked()
 
 
 async def test_one_frame_may_be_larger_than_the_outbox() -> None:
