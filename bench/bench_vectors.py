@@ -1,0 +1,456 @@
+"""Claims of speed about vector search, each beside its peers in the same run.
+
+    python bench/bench_vectors.py [--quick] [--json] [--vectors FILE.npy] [--data random|clustered]
+                                  [--sizes 1000,10000] [--graphs] [--queries 40] [--clock wall|cpu]
+
+Every method of a table runs in one process on one thread, round-robin over the same questions, so
+that noise hits all of them; printed are medians, the 10th and 90th percentile, the ratio to NumPy and
+the recall against a full scan. Peers that are not installed are named. FILE.npy holds float32 rows,
+such as embeddings of real text; without it vectors are made, and which is said.
+"""
+
+# ruff: noqa: E402  how many threads BLAS may start is settled before it is loaded
+
+from __future__ import annotations
+
+import os
+
+for _name in ("OPENBLAS", "OMP", "MKL"):
+    os.environ.setdefault(f"{_name}_NUM_THREADS", "1")
+
+import argparse
+import heapq
+import json
+import platform
+import resource
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+import mimo_core
+from mimo_core._numpy_index import VectorIndex as Twin
+
+K = 10
+# On a machine that others use, the processor time of the thread is the truer figure: --clock cpu.
+clock = time.perf_counter
+Search = Callable[[Any], Any]
+
+
+@dataclass
+class Figure:
+    n: int
+    method: str
+    milliseconds: float
+    low: float
+    high: float
+    times_numpy: float
+    recall: float
+    build_seconds: float
+
+
+def made(kind: str, n: int, dim: int, seed: int = 5) -> np.ndarray[Any, Any]:
+    """Random: worst case, nobody has neighbours. Clustered: a Zipf mixture on subspaces, as topics are."""
+    random = np.random.default_rng(seed)
+    rows = np.empty((n, dim), np.float32)
+    if kind == "clustered":
+        world = np.random.default_rng(1)
+        centres = world.standard_normal((2000, dim)).astype(np.float32)
+        spaces = world.standard_normal((50, 24, dim)).astype(np.float32) / np.sqrt(24)
+        share = 1 / np.arange(1, 2001)
+        share /= share.sum()
+    for at in range(0, n, 20_000):
+        m = min(20_000, n - at)
+        if kind == "random":
+            rows[at : at + m] = random.standard_normal((m, dim), np.float32)
+            continue
+        which = random.choice(2000, m, p=share)
+        inside = random.standard_normal((m, 24), np.float32)
+        part = centres[which]
+        for space in range(50):
+            here = np.flatnonzero(which % 50 == space)
+            part[here] += 1.2 * inside[here] @ spaces[space]
+        rows[at : at + m] = part + 0.15 * random.standard_normal((m, dim), np.float32)
+    return rows
+
+
+def pure_python(rows: Any) -> Search:
+    plain = [(at, row) for at, row in enumerate(rows.tolist())]
+
+    def search(query: Any) -> Any:
+        numbers = query.tolist()
+        best = heapq.nlargest(K, ((sum(map(float.__mul__, numbers, row)), -at) for at, row in plain))
+        return [-at for _, at in best]
+
+    return search
+
+
+def in_numpy(rows: Any) -> Search:
+    def search(query: Any) -> Any:
+        scores = rows @ query
+        best = np.argpartition(scores, scores.size - K)[-K:]
+        return best[np.argsort(-scores[best])]
+
+    return search
+
+
+def rescored(rows: Any, candidates: Search) -> Search:
+    def search(query: Any) -> Any:
+        near = candidates(query)
+        near = near[near >= 0]
+        return near[np.argsort(-(rows[near] @ query))[:K]]
+
+    return search
+
+
+def faiss_index(rows: Any, name: str, candidates: int = 0) -> Search:
+    import faiss
+
+    faiss.omp_set_num_threads(1)
+    dim = rows.shape[1]
+    made_by: dict[str, Callable[[], Any]] = {
+        "Flat": lambda: faiss.IndexFlatIP(dim),
+        "SQ8": lambda: faiss.IndexScalarQuantizer(
+            dim, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT
+        ),
+        "RaBitQFastScan": lambda: faiss.IndexRaBitQFastScan(dim, faiss.METRIC_INNER_PRODUCT),
+    }
+    index = made_by[name]()
+    if not index.is_trained:
+        index.train(rows[:100_000])
+    index.add(rows)
+    if candidates:
+        return rescored(rows, lambda query: index.search(query[None], candidates)[1][0])
+    return lambda query: index.search(query[None], K)[1][0]
+
+
+def usearch_exact(rows: Any) -> Search:
+    from usearch.index import MetricKind
+    from usearch.index import search as exact
+
+    return lambda query: exact(rows, query, K, MetricKind.IP, exact=True, threads=1).keys
+
+
+def usearch_graph(rows: Any) -> Search:
+    from usearch.index import Index
+
+    index = Index(
+        ndim=rows.shape[1],
+        metric="ip",
+        dtype="bf16",
+        connectivity=16,
+        expansion_add=128,
+        expansion_search=256,
+    )
+    index.add(np.arange(len(rows)), rows, threads=1)
+    return lambda query: index.search(query, K, threads=1).keys
+
+
+def hnswlib_graph(rows: Any) -> Search:
+    import hnswlib
+
+    index = hnswlib.Index("ip", rows.shape[1])
+    index.init_index(len(rows), M=16, ef_construction=128)
+    index.set_num_threads(1)
+    index.add_items(rows)
+    index.set_ef(128)
+    return lambda query: index.knn_query(query, K)[0][0]
+
+
+def sqlite_vec(rows: Any) -> Search:
+    import apsw
+    import sqlite_vec as extension
+
+    db = apsw.Connection(":memory:")
+    db.enable_load_extension(True)
+    db.load_extension(extension.loadable_path())
+    db.execute(f"CREATE VIRTUAL TABLE v USING vec0(e float[{rows.shape[1]}])")
+    with db:
+        db.executemany(
+            "INSERT INTO v(rowid, e) VALUES (?, ?)", ((at, row.tobytes()) for at, row in enumerate(rows))
+        )
+    question = f"SELECT rowid FROM v WHERE e MATCH ? AND k = {K}"  # L2 of unit vectors orders as the cosine
+    return lambda query: [row[0] for row in db.execute(question, (query.tobytes(),))]
+
+
+LAST: dict[Any, Any] = {}  # the indexes of this table: plans share one
+
+
+def ours(rows: Any, kind: Any, tiers: Any, **options: Any) -> Search:
+    index = LAST.get((kind, tiers))
+    if index is None:
+        index = LAST[kind, tiers] = kind(rows.shape[1], tiers)
+        ids = np.arange(len(rows))
+        for at in range(0, len(rows), 50_000):
+            index.add(ids[at : at + 50_000], rows[at : at + 50_000])
+    return lambda query: index.search(query, K, **options)[0]
+
+
+def methods(n: int, graphs: bool) -> dict[str, Callable[[Any], Search]]:
+    index, three = mimo_core.VectorIndex, ("bits", "int8", "f16")
+    every: dict[str, Callable[[Any], Search]] = {
+        "numpy": in_numpy,
+        "mimo top_k f32": lambda rows: lambda query: mimo_core.top_k(query, rows, K)[0],
+        "mimo exact f32": lambda rows: ours(rows, index, ("f32",)),
+        "mimo exact f16": lambda rows: ours(rows, index, ("f16",)),
+        "mimo int8 + f16": lambda rows: ours(rows, index, three, plan="int8"),
+        "mimo bits 400 + f16": lambda rows: ours(rows, index, three, plan="bits"),
+        "mimo bits 800 + f16": lambda rows: ours(rows, index, three, plan="bits", rescore=800),
+        "mimo bits 1600 + f16": lambda rows: ours(rows, index, three, plan="bits", rescore=1600),
+        "faiss Flat": lambda rows: faiss_index(rows, "Flat"),
+        "faiss SQ8": lambda rows: faiss_index(rows, "SQ8"),
+        "faiss RaBitQFastScan 100": lambda rows: faiss_index(rows, "RaBitQFastScan", 100),
+        "usearch exact": usearch_exact,
+    }
+    if n <= 100_000:
+        every["mimo twin bits 400"] = lambda rows: ours(rows, Twin, three, plan="bits")
+        every["sqlite-vec"] = sqlite_vec
+    if n <= 1_000:
+        every["pure python"] = pure_python
+    if graphs or n <= 10_000:
+        every["hnswlib ef=128"] = hnswlib_graph
+        every["usearch HNSW bf16 ef=256"] = usearch_graph
+    return every
+
+
+def table(rows: Any, queries: Any, graphs: bool, seconds: float, absent: set[str]) -> list[Figure]:
+    n, built, spent = len(rows), dict[str, Search](), dict[str, float]()
+    LAST.clear()
+    for name, build in methods(n, graphs).items():
+        start = clock()
+        try:
+            built[name] = build(rows)
+            built[name](queries[0])
+        except (ImportError, AttributeError) as error:
+            absent.add(f"{name} ({error})")
+            built.pop(name, None)
+            continue
+        spent[name] = clock() - start
+    true = [set(in_numpy(rows)(query).tolist()) for query in queries]
+    times: dict[str, list[float]] = {name: [] for name in built}
+    hits: dict[str, list[float]] = {name: [] for name in built}
+    end = time.perf_counter() + seconds
+    for turn in range(4000):
+        if turn >= len(queries) and time.perf_counter() > end:
+            break
+        at = turn % len(queries)
+        for name, search in built.items():
+            search(queries[at - 1])  # the method before has filled the cache with its own
+            start = clock()
+            found = search(queries[at])
+            times[name].append(clock() - start)
+            if turn < len(queries):
+                hits[name].append(len(true[at] & {int(id_) for id_ in found}) / len(true[at]))
+    base = float(np.median(times["numpy"]))
+    figures: list[Figure] = []
+    for name, taken in times.items():
+        low, middle, high = (float(v) for v in np.percentile(taken, [10, 50, 90]))
+        figures.append(
+            Figure(
+                n,
+                name,
+                middle * 1e3,
+                low * 1e3,
+                high * 1e3,
+                base / middle,
+                float(np.mean(hits[name])),
+                spent[name],
+            )
+        )
+    return figures
+
+
+def bandwidth(rows: Any, query: Any) -> dict[str, float]:
+    """Gigabytes a second: the fastest plain reading that NumPy does, and our exact scan, alternating."""
+    flat = rows.reshape(-1).view(np.int32)
+    readers: dict[str, Callable[[], Any]] = {
+        "read by sum": lambda: rows.sum(),
+        "read by max": lambda: flat.max(),
+        "read by or": lambda: np.bitwise_or.reduce(flat),
+        "top_k": lambda: mimo_core.top_k(query, rows, K),
+    }
+    taken: dict[str, list[float]] = {name: [] for name in readers}
+    for _ in range(15):
+        for name, read in readers.items():
+            start = clock()
+            read()
+            taken[name].append(clock() - start)
+    speed = {name: rows.nbytes / 1e9 / float(np.median(t)) for name, t in taken.items()}
+    speed["top_k / fastest read"] = speed["top_k"] / max(v for name, v in speed.items() if name != "top_k")
+    return speed
+
+
+def median_ms(work: Callable[[int], Any], times: int, now: Callable[[], float] | None = None) -> float:
+    now = now or clock
+    taken: list[float] = []
+    for turn in range(times):
+        start = now()
+        work(turn)
+        taken.append(now() - start)
+    return float(np.median(taken)) * 1e3
+
+
+def life(rows: Any, queries: Any) -> dict[str, float]:
+    """Building, inserting, filters, and searches beside a writer."""
+    n, figures = len(rows), dict[str, float]()
+    index = mimo_core.VectorIndex(rows.shape[1])
+    ids = np.arange(n)
+    start = clock()
+    for at in range(0, n, 50_000):
+        index.add(ids[at : at + 50_000], rows[at : at + 50_000], ids[at : at + 50_000] % 100)
+    figures["build, seconds"] = clock() - start
+    fresh = [(np.array([n + at]), rows[at % n][None]) for at in range(2000)]
+    figures["insert one row, us"] = median_ms(lambda turn: index.add(*fresh[turn]), 2000) * 1e3
+    index.remove(np.arange(n, n + 2000))
+    hits: list[float] = []
+    allowed = np.random.default_rng(2).permutation(n)[: n // 100]
+    for query in queries:
+        for options, chosen in (({"groups": [7]}, ids[7::100]), ({"allowed": allowed}, allowed)):
+            scores = rows[chosen] @ query
+            best = set(chosen[np.argsort(-scores)[:K]].tolist())
+            hits.append(len(best & set(index.search(query, K, **options)[0].tolist())) / len(best))
+    figures["1 % filter by group, ms"] = median_ms(
+        lambda t: index.search(queries[t % len(queries)], K, groups=[7]), 100
+    )
+    figures["1 % filter by ids, ms"] = median_ms(
+        lambda t: index.search(queries[t % len(queries)], K, allowed=allowed), 100
+    )
+    figures["1 % filter, recall"] = float(np.mean(hits))
+    figures["all rows, ms"] = median_ms(lambda t: index.search(queries[t % len(queries)], K), 100)
+
+    quiet = [
+        median_ms(lambda t: index.search(queries[t % len(queries)], K), 1, time.perf_counter)
+        for _ in range(300)
+    ]
+    done, busy = threading.Event(), list[float]()
+
+    def write() -> None:
+        at = 0
+        while not done.wait(0.01):
+            index.replace([n + at % 500], rows[at % n][None])
+            at += 1
+
+    def search() -> None:
+        while not done.is_set():
+            busy.append(
+                median_ms(lambda t: index.search(queries[len(busy) % len(queries)], K), 1, time.perf_counter)
+            )
+
+    threads = [threading.Thread(target=work) for work in (write, search, search)]
+    for thread in threads:
+        thread.start()
+    time.sleep(3)
+    done.set()
+    for thread in threads:
+        thread.join()
+    figures["quiet p50, ms"] = float(np.median(quiet))
+    figures["writer and two searching threads, p50, ms"] = float(np.median(busy))
+    figures["writer and two searching threads, p99, ms"] = float(np.percentile(busy, 99))
+    return figures
+
+
+LEAN = """
+import numpy, mimo_core
+index = mimo_core.VectorIndex(384, ("bits",))
+random = numpy.random.default_rng(0)
+for at in range(0, {n}, 4096):
+    m = min(4096, {n} - at)
+    index.add(numpy.arange(at, at + m), random.standard_normal((m, 384), numpy.float32))
+print([int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmRSS")][0] / 1024)
+"""
+
+
+def lean_megabytes(n: int) -> float:
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+    out = subprocess.run(
+        [sys.executable, "-c", LEAN.format(n=n)], capture_output=True, text=True, check=True, env=environment
+    )
+    return float(out.stdout)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="up to 10,000 rows, a few seconds")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--vectors", type=Path, help="a .npy file of float32 rows")
+    parser.add_argument("--data", choices=["random", "clustered"], default="clustered")
+    parser.add_argument("--sizes", default="")
+    parser.add_argument(
+        "--graphs", action="store_true", help="graph indexes above 10,000 rows too: slow to build"
+    )
+    parser.add_argument("--queries", type=int, default=40)
+    parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
+    given = parser.parse_args()
+    if given.clock == "cpu":
+        global clock
+        clock = time.thread_time
+    sizes = [
+        int(n)
+        for n in (given.sizes or ("1000,10000" if given.quick else "1000,10000,100000,1000000")).split(",")
+    ]
+    if given.vectors:
+        numbers = np.load(given.vectors, mmap_mode="r")
+        sizes = [n for n in sizes if n + given.queries <= len(numbers)]
+        every, source = np.array(numbers[: max(sizes) + given.queries], np.float32), given.vectors.name
+    else:
+        every, source = made(given.data, max(sizes) + given.queries, 384), given.data
+    size = np.linalg.norm(every, axis=1, keepdims=True)
+    every /= np.maximum(size, 1e-30)
+    queries = every[-given.queries :].copy()
+
+    absent, figures, lives, speeds = (
+        set[str](),
+        list[Figure](),
+        dict[int, dict[str, float]](),
+        dict[int, dict[str, float]](),
+    )
+    for n in sizes:
+        rows = every[:n]
+        figures += table(rows, queries, given.graphs, 2.0 if given.quick else 6.0, absent)
+        lives[n] = life(rows, queries)
+        speeds[n] = bandwidth(rows, queries[0])
+    top = max(sizes)
+    report = {
+        "data": source,
+        "clock": given.clock,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
+        "kernels": f"{mimo_core.implementation()} {mimo_core.isa()}",
+        "search": [asdict(figure) for figure in figures],
+        "life": lives,
+        "gigabytes a second": speeds,
+        "lean, megabytes resident": {top: lean_megabytes(top)},
+        "peak, megabytes resident": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "not installed": sorted(absent),
+    }
+    if given.json:
+        print(json.dumps(report, indent=1))
+        return
+    print(f"{report['kernels']}; {report['machine']}; vectors: {source}; clock: {given.clock}")
+    print(
+        f"{'n':>8} {'method':26} {'ms':>9} {'p10':>9} {'p90':>9} {'x numpy':>8} {'recall':>7} {'build s':>8}"
+    )
+    for f in figures:
+        print(
+            f"{f.n:8} {f.method:26} {f.milliseconds:9.4f} {f.low:9.4f} {f.high:9.4f} "
+            f"{f.times_numpy:8.2f} {f.recall:7.4f} {f.build_seconds:8.2f}"
+        )
+    for title, numbers_of in (("life", lives), ("GB/s", speeds)):
+        for n, numbers_by_name in numbers_of.items():
+            for name, number in numbers_by_name.items():
+                print(f"{n:8} {title}: {name:42} {number:10.4f}")
+    print(f"{top:8} lean: megabytes resident {report['lean, megabytes resident'][top]:.1f}")
+    for name in sorted(absent):
+        print("not installed:", name)
+
+
+if __name__ == "__main__":
+    main()
