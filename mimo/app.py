@@ -20,8 +20,10 @@ from mimo.embedding.box import Box
 from mimo.errors import Unusable
 from mimo.gateway.capacity import LIMITS, Limit
 from mimo.gateway.dispatch import Dispatch
+from mimo.gateway.keys import Keyring
 from mimo.gateway.toolbox import Toolbox
 from mimo.home import Home
+from mimo.keys import Keys
 from mimo.observability import logs
 from mimo.observability.events import Events
 from mimo.observability.loop import LoopWatch
@@ -153,6 +155,9 @@ def build(
     memory = wired(database, events, metrics, Box())
     toolbox.add(*memory.service.tools())
 
+    keyring = Keyring()
+    keys = Keys(database, keyring)
+
     def supervisor(name: str, *children: Child, strategy: Strategy = Strategy.ONE_FOR_ONE) -> Supervisor:
         return Supervisor(name, children, strategy=strategy, on_event=reports.supervised)
 
@@ -192,6 +197,7 @@ def build(
         stop=house.stop_wanted.set,
         reload=house.reload,
         settings=lambda: house.settings,
+        more=keys.methods(),
     )
 
     doors = [Child("socket", unix.run)]
@@ -213,6 +219,7 @@ def build(
                 Child("resources", watch.run),
             )
         ),
+        Child("keys", keys.run),
         supervised(supervisor("doors", *doors)),
         strategy=Strategy.REST_FOR_ONE,
     )

@@ -50,7 +50,7 @@ class Trust(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who is connected. All of it is what the client said of itself, but for `uid` and `scopes`."""
+    """Who is connected. All of it is what the client said of itself, but for `uid`, `scopes` and `key`."""
 
     name: str = "unknown"
     version: str = ""
@@ -61,6 +61,7 @@ class Client:
     uid: int | None = None
     scopes: frozenset[str] = frozenset({"read", "write"})
     trust: Trust = Trust.AGENT
+    key: str | None = None  # which key was shown, at the doors that ask for one
 
 
 class Outlet(Protocol):

@@ -8,6 +8,7 @@ NAMESPACE = Option("namespace", "where to look or keep; else that of the project
 SET = Option("set", "a setting for this run, as storage.readers=4", "KEY=VALUE", many=True)
 
 EVENTS = ("session-start", "prompt", "pre-compact", "stop", "session-end")
+SCOPES = ("read", "write", "admin")
 SHELLS = ("bash", "zsh", "fish")
 CLIENTS = (
     "claude-code",
@@ -169,6 +170,17 @@ _GROUPS = {
                 "key=value is text, key:=value is JSON, key=@FILE is the text of a file."),
         Command("hook", "Answer an agent's hook; says nothing when there is nothing to say", "hook", "hook",
                 (Operand("EVENT", choices=EVENTS),)),
+        Command("key create", "Make a key for a program that comes by HTTP or WebSocket", "keys", "create",
+                (Operand("NAME"),),
+                (Option("scope", "read, write or admin; may be given again (read and write)", "SCOPE", "s",
+                        SCOPES, many=True), JSON),
+                ("mimo key create grafana -s read",),
+                "The key is shown this once, alone on stdout."),
+        Command("key list", "Every key, the revoked ones too", "keys", "listing", options=(JSON,)),
+        Command("key revoke", "Let a key open nothing any more", "keys", "revoke", (Operand("NAME"),), (JSON,)),
+        Command("token", "The owner's key, for scripts", "keys", "token",
+                options=(Option("renew", "make another; the one before opens nothing any more"),),
+                examples=('curl -H "Authorization: Bearer $(mimo token)" http://127.0.0.1:4000/v1/mimo/tools',)),
         Command("completions", "Completions for your shell", "completions", "completions",
                 (Operand("SHELL", choices=SHELLS),), examples=("mimo completions fish | source",)),
     ),
