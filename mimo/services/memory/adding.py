@@ -5,17 +5,16 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import trio
 
-from mimo.errors import InvalidArguments, NotFound
+from mimo.errors import InvalidArguments
 from mimo.observability.events import Events
 from mimo.services.memory import news
 from mimo.services.memory.arguments import Item
 from mimo.services.memory.drafts import drafted
 from mimo.services.memory.moments import now_ms
-from mimo.services.memory.names import name_of
+from mimo.services.memory.names import name_of, naming
 from mimo.storage.database import Database
 from mimo.storage.engram_add import add
 from mimo.tool import Client
@@ -60,15 +59,10 @@ class Adding:
             done = drafted(items, client, now)
         # A key belongs to a namespace: two projects that count their notes do not meet.
         kept = None if key is None else f"add {namespace[:40]} {key}"
-        try:
+        with naming("nothing was written"):
             answers = await self._database.write(
                 add, namespace, [each.draft for each in done], now, secrets.token_hex(8), key=kept
             )
-        except NotFound as error:
-            missing = ", ".join(name_of(id_) for id_ in cast("list[int]", error.details["ids"]))
-            raise NotFound(
-                f"cannot supersede {missing}: there is no such memory; nothing was written"
-            ) from error
         remembered = [
             Remembered(name_of(id_), op, each.redacted, tuple(name_of(old) for old in each.draft.supersedes))
             for (id_, op), each in zip(answers, done, strict=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mimo.services.memory.moments import shown
@@ -28,7 +28,7 @@ def looked_up_json(found: LookedUp, *, history: bool) -> dict[str, Any]:
                 "at": shown(each.at),
                 "op": each.op,
                 "by": each.actor,
-                "before": each.before,
+                "before": dict(_plain(each.before)),
                 "undone": each.undone,
             }
             for each in found.history
@@ -46,10 +46,14 @@ def cut(text: str, size: int) -> str:
 
 def _happened_text(each: Happened) -> str:
     undone = " (undone)" if each.undone else ""
-    before = "".join(
-        f"; {name} was {value!r}" for name, value in (each.before or {}).items() if name != "linked"
-    )
+    before = "".join(f"; {name} was {value!r}" for name, value in _plain(each.before).items())
     return f"- {shown(each.at)} {each.op} by {each.actor or 'mimo'}{before}{undone}"
+
+
+def _plain(before: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """What somebody who reads a history wants to know of what was before."""
+    inner = {"linked", "extra", "content_hash", "state_since", "decay_rate", "expires_at"}
+    return {name: value for name, value in (before or {}).items() if name not in inner}
 
 
 def engram_text(engram: Engram, links: Sequence[Link]) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
+from typing import cast
 
-from mimo.errors import InvalidArguments
+from mimo.errors import InvalidArguments, NotFound
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _VALUES = {digit: value for value, digit in enumerate(_DIGITS)}
@@ -44,3 +46,13 @@ def number_of(name: str) -> int:
 def numbers_of(names: Iterable[str]) -> list[int]:
     """Each once, in order."""
     return list(dict.fromkeys(number_of(name) for name in names))
+
+
+@contextmanager
+def naming(so: str) -> Generator[None]:
+    """The storage knows numbers only: what it does not find is told to the caller by name."""
+    try:
+        yield
+    except NotFound as error:
+        names = [name_of(id_) for id_ in cast("Sequence[int]", error.details.get("ids", ()))]
+        raise NotFound(f"there is no memory {', '.join(names)}; {so}", ids=names) from error

@@ -8,6 +8,7 @@ from typing import Any
 
 from mimo.services.memory import arguments, texts
 from mimo.services.memory.adding import Adding
+from mimo.services.memory.editing import Editing
 from mimo.services.memory.finding import Finding
 from mimo.services.memory.spaces import writable
 from mimo.tool import Answer, Call, Tool
@@ -18,8 +19,9 @@ ALWAYS_LOADED = {"anthropic/alwaysLoad": True}
 class Memory:
     """Tools over the parts that do the work."""
 
-    def __init__(self, adding: Adding, finding: Finding) -> None:
+    def __init__(self, adding: Adding, finding: Finding, editing: Editing) -> None:
         self._adding = adding
+        self._editing = editing
         self._finding = finding
 
     async def add(self, asked: arguments.Add, call: Call) -> Answer:
@@ -41,6 +43,14 @@ class Memory:
                 meta=ALWAYS_LOADED,
             ),
             Tool("memory_add", arguments.Add, self.add, title="Remember", writes=True, meta=ALWAYS_LOADED),
+            Tool(
+                "memory_edit",
+                arguments.Edit,
+                self._editing.edit,
+                title="Edit memories",
+                writes=True,
+                destructive=True,
+            ),
             Tool("memory_get", arguments.Get, self._finding.get, title="Read memories", idempotent=True),
         ]
 

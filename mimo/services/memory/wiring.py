@@ -9,6 +9,7 @@ from mimo.embedding.embedder import Embedder
 from mimo.observability.events import Events
 from mimo.observability.metrics import Metrics
 from mimo.services.memory.adding import Adding
+from mimo.services.memory.editing import Editing
 from mimo.services.memory.embedding import Embedding
 from mimo.services.memory.finding import Finding
 from mimo.services.memory.meaning import Meaning
@@ -39,4 +40,4 @@ def wired(
     search = Search(database, meaning, meaning.near, clock=time.time)
     adding = Adding(database, events)
     finding = Finding(database, search, events, use.note)
-    return Wired(Memory(adding, finding), meaning, embedding, use)
+    return Wired(Memory(adding, finding, Editing(database, events)), meaning, embedding, use)
