@@ -21,6 +21,7 @@ from mimo.errors import Unusable
 from mimo.gateway.capacity import LIMITS, Limit
 from mimo.gateway.dispatch import Dispatch
 from mimo.gateway.keys import Keyring
+from mimo.gateway.sessions import Sessions
 from mimo.gateway.toolbox import Toolbox
 from mimo.home import Home
 from mimo.keys import Keys
@@ -61,6 +62,7 @@ class House:
     metrics: Metrics
     unix: UnixDoor
     stdio: StdioDoor | None
+    sessions: Sessions
     loop_watch: LoopWatch
     resources: ResourceWatch
     root: Supervisor = field(init=False)
@@ -85,6 +87,7 @@ class House:
 
     async def drain(self) -> None:
         """Let nobody in, answer what is in flight, say goodbye."""
+        await self.sessions.drain()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.unix.drain)
             if self.stdio is not None:
@@ -109,6 +112,7 @@ class House:
             "began": self.began,
             "doors": self.doors(),
             "tree": self.root.tree().as_json(),
+            "clients": [asdict(each) for each in self.sessions.connected()],
             "database": asdict(self.database.stats()),
             "resources": self.resources.look().values(),
             "worries": dict(self.resources.worries),
@@ -150,7 +154,8 @@ def build(
 
     toolbox = Toolbox(events)
     dispatch = Dispatch(toolbox, events, metrics, limits_of(settings.limits))
-    desk = Desk(ABOUT, toolbox, dispatch)
+    sessions = Sessions(events, metrics)
+    desk = Desk(ABOUT, toolbox, dispatch, sessions=sessions)
 
     memory = wired(database, events, metrics, Box())
     toolbox.add(*memory.service.tools())
@@ -186,6 +191,7 @@ def build(
         metrics,
         unix,
         stdio,
+        sessions,
         LoopWatch(reports.stalled),
         watch,
     )
@@ -200,7 +206,10 @@ def build(
         more=keys.methods(),
     )
 
-    doors = [Child("socket", unix.run)]
+    async def tell_of_changes(*, task_status: trio.TaskStatus[None]) -> None:
+        await desk.follow(events, task_status=task_status)
+
+    doors = [Child("news", tell_of_changes), Child("socket", unix.run)]
     if stdio is not None:
         doors.append(Child("stdio", house.keep_stdio, Restart.TEMPORARY))
     house.root = supervisor(
