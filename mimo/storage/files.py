@@ -15,7 +15,7 @@ from mimo.home import Home
 
 # WAL needs memory that all processes at the file share, and an fsync that means it.
 NETWORK_FILE_SYSTEMS = frozenset(
-    "9p afs beegfs ceph cifs coda davfs glusterfs gpfs lustre ncpfs nfs nfs4 ocfs2 orangefs prl_fs smb3 smbfs "  # noqa: SIM905
+    "9p afs beegfs ceph cifs coda davfs glusterfs gpfs lustre ncpfs nfs nfs4 ocfs2 orangefs prl_fs smb3 smbfs "
     "vboxsf vmhgfs fuse.ceph fuse.davfs fuse.gcsfuse fuse.glusterfs fuse.rclone fuse.s3fs fuse.smbnetfs fuse.sshfs "
     "fuse.vmhgfs-fuse".split()
 )
