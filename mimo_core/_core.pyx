@@ -9,6 +9,7 @@ from mimo_core import _alike, _checks
 from libc.stdint cimport int8_t, int64_t, uint8_t, uint16_t, uint64_t
 from libc.float cimport FLT_MAX
 from libc.math cimport sqrt, INFINITY
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 include "kernels.pxi"
@@ -50,7 +51,14 @@ cdef const float[:, ::1] floats2(value, str name):
     return _checks.floats(value, name, 2)
 
 
+cdef const int64_t[::1] integers1(value, str name):
+    if type(value) is np.ndarray and value.dtype is INT64 and value.ndim == 1 and value.flags.c_contiguous:
+        return value
+    return _checks.integers(value, name, np.int64)
+
+
 FLOAT32 = np.dtype(np.float32)
+INT64 = np.dtype(np.int64)
 
 
 cdef inline bint finite(const float *numbers, Py_ssize_t n) noexcept nogil:

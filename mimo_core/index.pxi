@@ -87,7 +87,7 @@ cdef class VectorIndex:
         self._put(ids, rows, groups, True)
 
     def _put(self, ids, rows, groups, bint over):
-        cdef const int64_t[::1] id = _checks.integers(ids, "ids", np.int64)
+        cdef const int64_t[::1] id = integers1(ids, "ids")
         cdef const float[:, ::1] x = floats2(rows, "rows")
         cdef Py_ssize_t i, n = id.shape[0]
         cdef const int[::1] group = None
@@ -109,10 +109,14 @@ cdef class VectorIndex:
             raise _checks.not_finite("rows")
         if group is not None:
             group_at = &group[0]
-        cdef unsigned[::1] dead = np.empty(n, np.uint32)
+        cdef unsigned one
+        cdef unsigned *dead = &one if n == 1 else <unsigned *>malloc(n * sizeof(unsigned))
         cdef float[::1] scratch = self.scratch
         cdef mimo_store *store
-        with self.writing:
+        if dead is NULL:
+            raise MemoryError
+        self.writing.acquire()
+        try:
             store = self.store.it
             if store.rows + n >= NOWHERE:
                 raise MemoryError("an index holds 2^32 rows; compact it")
@@ -126,14 +130,18 @@ cdef class VectorIndex:
             for i in range(n):
                 if dead[i] != NOWHERE and not over:
                     raise ValueError(f"id {id[i]} is already there; replace it")
-            if not store_reserve_deaths(store, &dead[0], n):
+            if not store_reserve_deaths(store, dead, n):
                 raise MemoryError
             with nogil:
                 for i in range(n):
                     store_write(store, kernels, <unsigned>(store.rows + i), id[i], group_at[i] if group_at is not NULL else 0, &x[i, 0], &scratch[0])
             PyThread_acquire_lock(self.lock, WAIT_LOCK)
-            store_publish(store, &dead[0], n, n)
+            store_publish(store, dead, n, n)
             PyThread_release_lock(self.lock)
+        finally:
+            self.writing.release()
+            if dead is not &one:
+                free(dead)
 
     def remove(self, ids) -> int:
         unique = np.unique(_checks.integers(ids, "ids", np.int64))
@@ -247,7 +255,7 @@ cdef class VectorIndex:
         cdef Py_ssize_t i
         cdef unsigned row
         if allowed is not None:
-            wanted = _checks.integers(allowed, "allowed", np.int64)
+            wanted = integers1(allowed, "allowed")
             allowed_rows = np.empty(wanted.shape[0], np.int64)
             rows = allowed_rows
         flags = None if mask is None else _checks.flags(mask, "mask")

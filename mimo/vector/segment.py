@@ -204,7 +204,7 @@ class Segment:
         index.candidates = 0
         recall = index.probe()
         candidates = FIRST_CANDIDATES
-        while recall < GOOD_RECALL and candidates < MOST_CANDIDATES:
+        while recall < GOOD_RECALL and 2 * candidates <= MOST_CANDIDATES:
             candidates *= 2
             index.candidates = candidates
             recall = index.probe()
