@@ -276,7 +276,8 @@ def _read(key: str, text: str, origin: Origin) -> Any:
     """Text from outside as the key's type; what does not fit stays text, and is refused with the rest."""
     _require_known(key, origin, _KEYS)
     try:
-        fits: Any = TypeAdapter[Any](_KEYS[key].annotation).validate_strings(text)
+        annotation: Any = _KEYS[key].annotation
+        fits: Any = TypeAdapter[Any](annotation).validate_strings(text)
         return fits
     except ValidationError:
         return text
