@@ -158,18 +158,13 @@ def top_k(query, rows, Py_ssize_t k, live=None):
 
 def normalize(rows):
     cdef const float[:, ::1] x = finite_rows(rows, "rows")
-    cdef Py_ssize_t i, j, n = x.shape[0], dim = x.shape[1]
-    cdef double parts[3]
-    cdef double by
+    cdef Py_ssize_t i, n = x.shape[0], dim = x.shape[1]
     out = np.empty((n, dim), np.float32)
     cdef float[:, ::1] y = out
     if dim:
         with nogil:
             for i in range(n):
-                kernels.cosine_parts(&x[i, 0], &x[i, 0], dim, parts)
-                by = 1 / sqrt(parts[1]) if parts[1] > 0 else 0
-                for j in range(dim):
-                    y[i, j] = <float>(x[i, j] * by)
+                kernels.unit(&x[i, 0], dim, &y[i, 0])
     return out
 
 

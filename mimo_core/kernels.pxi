@@ -11,6 +11,7 @@ cdef extern from "search.h" nogil:
     ctypedef struct mimo_kernels:
         void (*cosine_parts)(const float *, const float *, int64_t, double *) noexcept nogil
         void (*scan_f32)(const float *, int64_t, const int *, int64_t, const float *, const int64_t *, int64_t, mimo_best *) noexcept nogil
+        void (*unit)(const float *, int64_t, float *) noexcept nogil
         void (*widen)(const uint16_t *, int64_t, float *) noexcept nogil
         void (*halve)(const float *, int64_t, uint16_t *) noexcept nogil
         float (*quantize)(const float *, int64_t, int8_t *) noexcept nogil

@@ -26,10 +26,7 @@ static int query_prepare(mimo_query *query, const mimo_store *store, const mimo_
     float *floats = (float *)(((uintptr_t)query->memory + 63) & ~(uintptr_t)63);
     int8_t *codes = (int8_t *)(floats + padded);
     uint64_t *code = (uint64_t *)(void *)(codes + padded);
-    double parts[3];
-    kernels->cosine_parts(numbers, numbers, store->dim, parts);
-    double by = parts[1] > 0 ? 1 / sqrt(parts[1]) : 0;
-    for (int64_t i = 0; i < store->dim; i++) floats[i] = (float)(numbers[i] * by);
+    kernels->unit(numbers, store->dim, floats);
     query->scale = kernels->quantize(floats, store->padded, codes);
     query->small.codes = codes;
     query->small.sum = 0;

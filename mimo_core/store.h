@@ -266,10 +266,7 @@ static void store_write(mimo_store *store, const mimo_kernels *kernels, uint32_t
                         const float *numbers, float *scratch) {
     mimo_block *block = store->blocks[row / BLOCK_ROWS];
     int64_t at = row % BLOCK_ROWS, dim = store->dim, padded = store->padded;
-    double parts[3];
-    kernels->cosine_parts(numbers, numbers, dim, parts);
-    double by = parts[1] > 0 ? 1 / sqrt(parts[1]) : 0;
-    for (int64_t i = 0; i < dim; i++) scratch[i] = (float)(numbers[i] * by);
+    kernels->unit(numbers, dim, scratch);
     for (int64_t i = dim; i < padded; i++) scratch[i] = 0;
     block->ids[at] = id;
     block->groups[at] = group;
