@@ -1,0 +1,145 @@
+"""From what is known about some candidates to one number for each: calculations, no I/O.
+
+What stands beside a thing helps to find it, so words and vectors count over a window of the session, the nearer
+the more, and before more than after: what was asked before an answer often holds the words that the answer lacks.
+Each feature is on a scale of its own that does not depend on the other candidates, so a score means the same in
+every search, and one can say that nothing is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+Integers: TypeAlias = npt.NDArray[np.int64]
+
+# How much of a neighbour's words and meaning is a candidate's own, by positions from it.
+WORDS_AROUND = {0: 1.0, -1: 0.6, 1: 0.3, -2: 0.3, 2: 0.15, -3: 0.15, 3: 0.1}
+MEANING_AROUND = {0: 1.0, -1: 0.7, 1: 0.5, -2: 0.5, 2: 0.3, -3: 0.3, 3: 0.2}
+REACH = 3
+# BM25 with little regard to length: turns of a talk and notes are short as they are, not padded.
+SATURATION, LENGTH = 0.9, 0.4
+# A text with a dozen words that say something is as good a text as a longer one.
+ENOUGH_TOLD = 12.0
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What a unit of each feature is worth. `Weights()` is the balanced strategy."""
+
+    words: float = 5.5
+    own_meaning: float = 1.0
+    meaning: float = 10.0
+    speaker: float = 2.5
+    asks: float = -0.5
+    when: float = 2.3
+    time: float = 6.0
+    told: float = 2.9
+    recency: float = 0.0
+    importance: float = 0.0
+    use: float = 0.0
+
+
+FEATURES = tuple(Weights.__dataclass_fields__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Field:
+    """The candidates and what stands beside them: `owner`, `row` and `offset` are one neighbour each.
+
+    The first rows are the candidates themselves, in their order; each is its own neighbour at offset 0.
+    """
+
+    owner: Integers
+    row: Integers
+    offset: Integers
+    counts: Floats  # how often each of the question's words is in each row
+    lengths: Floats
+    vectors: Floats | None  # a row of zeros where there is no vector
+    told: Floats
+    asks: Floats
+    dated: Floats
+    said_by_named: Floats  # by the one speaker that the question names
+    time: Floats  # how well it fits the time that the question names
+    recency: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
+    importance: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
+    use: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
+
+
+def inverse_frequency(rows: Sequence[int], total: int) -> Floats:
+    """What a word says, by the number of rows that have it: much when few have."""
+    found = np.asarray(rows, np.float32)
+    return np.log1p((max(total, 1) - np.minimum(found, total) + 0.5) / (found + 0.5)).astype(np.float32)
+
+
+def counted(texts: Sequence[bytes], terms: Integers) -> tuple[Floats, Floats]:
+    """How often each (hashed) term is in each text, and how long each text is."""
+    lengths = np.array([len(text) // 4 for text in texts], np.int64)
+    words = np.frombuffer(b"".join(texts), "<u4").astype(np.int64)
+    counts = np.zeros((len(texts), len(terms)), np.float32)
+    if len(terms) and len(words):
+        order = np.argsort(terms)
+        sorted_terms = terms[order]
+        at = np.minimum(np.searchsorted(sorted_terms, words), len(terms) - 1)
+        hit = sorted_terms[at] == words
+        row = np.repeat(np.arange(len(texts)), lengths)[hit]
+        np.add.at(counts, (row, order[at[hit]]), 1.0)
+    return counts, lengths.astype(np.float32)
+
+
+def around(field: Field, values: Floats, weights: Mapping[int, float], candidates: int) -> Floats:
+    """The weighted sum of each candidate's neighbours' values."""
+    total = np.zeros((candidates, values.shape[1]), np.float32)
+    for offset, weight in weights.items():
+        here = field.offset == offset
+        total[field.owner[here]] += np.float32(weight) * values[field.row[here]]
+    return total
+
+
+def matched(counts: Floats, lengths: Floats, idf: Floats, most: float) -> Floats:
+    """BM25 as a share of the most that any text could have."""
+    mean = max(float(lengths.mean()), 1.0) if len(lengths) else 1.0
+    norm = SATURATION * (1 - LENGTH + LENGTH * lengths / mean)
+    part = counts * (SATURATION + 1) / (counts + norm[:, None])
+    return ((part @ idf) / max(most, 1.0)).astype(np.float32)
+
+
+def cosines(vectors: Floats, question: Floats) -> Floats:
+    """The cosine of each with the question. What has no vector gets what the others have in the mean."""
+    length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    known = length > 1e-6
+    found = (vectors @ question) / np.where(known, length, 1.0)
+    if known.any():
+        found[~known] = found[known].mean()
+    return found.astype(np.float32)
+
+
+def features(field: Field, question: Floats | None, idf: Floats, most: float, asks_when: bool) -> Floats:
+    """A row for each candidate, a column for each of FEATURES."""
+    n = len(field.told)
+    window = around(field, field.counts, WORDS_AROUND, n)
+    length = around(field, field.lengths[:, None], WORDS_AROUND, n)[:, 0]
+    found = dict.fromkeys(FEATURES, np.zeros(n, np.float32))
+    found["words"] = matched(window, length, idf, most)
+    if question is not None and field.vectors is not None:
+        found["own_meaning"] = cosines(field.vectors[:n], question)
+        found["meaning"] = cosines(around(field, field.vectors, MEANING_AROUND, n), question)
+    found["speaker"] = field.said_by_named
+    found["asks"] = field.asks
+    found["when"] = field.dated * np.float32(asks_when)
+    found["time"] = field.time
+    found["told"] = 1 - np.exp(-field.told / np.float32(ENOUGH_TOLD))
+    for name in ("recency", "importance", "use"):
+        values: Floats = getattr(field, name)
+        if len(values):
+            found[name] = values
+    return np.stack([found[name] for name in FEATURES], axis=1)
+
+
+def vector_of(weights: Weights) -> Floats:
+    return np.array([getattr(weights, name) for name in FEATURES], np.float32)

@@ -1,0 +1,287 @@
+"""Finding engrams: rows for words, for filters, for what stands around a candidate. SQL as functions of a connection.
+
+No text of a question becomes a piece of SQL or of FTS5's query language: words are quoted, filters are bound.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias, cast
+
+import apsw
+
+from mimo.storage.sql import rows, value
+
+# Rows that are read for one word, the newest first. A word in more rows than these says little about any of them.
+MOST_ROWS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What may be found at all. None does not narrow. Times are milliseconds since 1970."""
+
+    namespaces: tuple[str, ...] | None = None
+    kinds: tuple[str, ...] | None = None
+    tags: tuple[str, ...] | None = None  # each of them must be there
+    clients: tuple[str, ...] | None = None
+    trusts: tuple[str, ...] | None = None
+    session: str | None = None
+    since: int | None = None  # created at or after
+    until: int | None = None  # created before
+    as_of: int | None = None  # as it was known and valid then; None: as it is now
+
+    @property
+    def narrow(self) -> bool:
+        """Whether it says more than which namespaces."""
+        return self != Filter(self.namespaces)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A row as ranking and answering see it."""
+
+    id: int
+    namespace: str
+    state: str
+    content: str
+    kind: str
+    importance: float
+    session: str | None
+    position: int | None
+    client: str
+    trust: str
+    created_at: int
+    valid_from: int | None
+    valid_to: int | None
+    superseded_by: int | None
+    accessed_at: int
+    access_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What ranking needs of a candidate or of one that stands beside it in its session."""
+
+    id: int
+    terms: bytes
+    told: int
+    asks: bool
+    dated: bool
+    speaker: str
+    vector: bytes | None
+
+
+Neighbour: TypeAlias = tuple[int, int, int]  # of which candidate, which engram, how many positions after it
+
+# One text for every question: a filter that is not given is NULL. CROSS JOIN is SQLite's word for "in this order":
+# the ids that are asked for come first, whatever the planner believes to know about the tables.
+ALLOWED = """
+    (:namespaces IS NULL OR e.namespace IN (SELECT value FROM json_each(:namespaces)))
+    AND (:kinds IS NULL OR e.kind IN (SELECT value FROM json_each(:kinds)))
+    AND (:clients IS NULL OR e.client IN (SELECT value FROM json_each(:clients)))
+    AND (:trusts IS NULL OR e.trust IN (SELECT value FROM json_each(:trusts)))
+    AND (:session IS NULL OR e.session = :session)
+    AND (:since IS NULL OR e.created_at >= :since)
+    AND (:until IS NULL OR e.created_at < :until)
+    AND (:tags IS NULL OR NOT EXISTS (
+        SELECT 1 FROM json_each(:tags) AS wanted
+        WHERE NOT EXISTS (SELECT 1 FROM engram_tags t WHERE t.tag = wanted.value AND t.engram_id = e.id)))
+    AND e.state IN ('live', 'working')
+    AND (e.expires_at IS NULL OR e.expires_at > :now)
+    AND CASE WHEN :as_of IS NULL
+        THEN e.superseded_by IS NULL AND (e.valid_to IS NULL OR e.valid_to > :now)
+        ELSE e.created_at <= :as_of AND (e.valid_from IS NULL OR e.valid_from <= :as_of)
+            AND (e.valid_to IS NULL OR e.valid_to > :as_of)
+            AND (e.superseded_by IS NULL
+                OR (SELECT newer.created_at FROM engrams newer WHERE newer.id = e.superseded_by) > :as_of)
+        END
+"""
+CANDIDATES = f"""
+    SELECT e.id, e.namespace, e.state, e.content, e.kind, e.importance, e.session, e.position, e.client, e.trust,
+        e.created_at, e.valid_from, e.valid_to, e.superseded_by, e.accessed_at, e.access_count
+    FROM json_each(:ids) AS wanted CROSS JOIN engrams e ON e.id = wanted.value WHERE {ALLOWED}
+"""  # noqa: S608
+ALLOWED_IDS = f"""
+    SELECT e.id FROM json_each(:namespaces) AS home CROSS JOIN engrams e ON e.namespace = home.value
+    WHERE {ALLOWED} ORDER BY e.id
+"""  # noqa: S608
+WITH_WORD = """
+    SELECT rowid FROM engram_words WHERE engram_words MATCH ? ORDER BY rowid DESC LIMIT ?
+"""
+WITH_WORD_ALLOWED = f"""
+    SELECT f.rowid FROM engram_words f CROSS JOIN engrams e ON e.id = f.rowid
+    WHERE engram_words MATCH :match AND {ALLOWED} ORDER BY f.rowid DESC LIMIT :limit
+"""  # noqa: S608
+BEST_BY_WORDS = """
+    SELECT rowid FROM engram_words WHERE engram_words MATCH ? ORDER BY bm25(engram_words, 1.0, 0.5, 0.0) LIMIT ?
+"""
+NEIGHBOURS = """
+    SELECT c.id, n.id, n.position - c.position
+    FROM json_each(?) AS wanted
+    CROSS JOIN engrams c ON c.id = wanted.value
+    CROSS JOIN engrams n INDEXED BY engrams_by_session
+        ON n.namespace = c.namespace AND n.session = c.session
+        AND n.position BETWEEN c.position - ? AND c.position + ?
+    WHERE n.session IS NOT NULL AND n.state IN ('live', 'working')
+"""
+BESIDE = """
+    SELECT t.engram_id, t.terms, t.told, t.asks, t.dated, t.speaker, v.vector
+    FROM json_each(:ids) AS wanted
+    CROSS JOIN engram_traits t ON t.engram_id = wanted.value
+    LEFT JOIN engram_vectors v
+        ON v.engram_id = t.engram_id AND v.model = (SELECT id FROM embedding_models WHERE name = :model)
+"""
+# The newest, the weightiest and the most used of the live ones: for strategies that ask for these.
+NEWEST = f"""
+    SELECT e.id FROM json_each(:namespaces) AS home JOIN engrams e ON e.namespace = home.value AND e.state = 'live'
+    WHERE {ALLOWED} ORDER BY e.created_at DESC LIMIT :limit
+"""  # noqa: S608
+
+
+def rows_with(
+    db: apsw.Connection, term: str, allowed: Filter, now: int, limit: int = MOST_ROWS
+) -> Sequence[int]:
+    """The ids of up to `limit` rows that have this (stemmed) word, the newest first."""
+    match = match_of([term], allowed.namespaces)
+    if not allowed.narrow:
+        found = rows(db, WITH_WORD, (match, limit))
+    else:
+        found = rows(db, WITH_WORD_ALLOWED, {**bound(allowed, now), "match": match, "limit": limit})
+    return [row[0] for row in found]
+
+
+def rows_with_all(
+    db: apsw.Connection, terms: Sequence[str], namespaces: Sequence[str] | None, limit: int
+) -> Sequence[int]:
+    """The best rows that have all of these words, for questions of common words only."""
+    match = match_of(terms, namespaces, together=True)
+    return [row[0] for row in rows(db, BEST_BY_WORDS, (match, limit))]
+
+
+def count_with(db: apsw.Connection, term: str) -> int:
+    """How many rows of all namespaces have this word."""
+    return cast("int | None", value(db, "SELECT doc FROM engram_word_counts WHERE term = ?", (term,))) or 0
+
+
+def count_in(db: apsw.Connection, namespaces: Sequence[str] | None) -> int:
+    """How many engrams a search of these namespaces looks at."""
+    if namespaces is None:
+        return cast("int", value(db, "SELECT count(*) FROM engrams WHERE state IN ('live', 'working')"))
+    sql = "SELECT count(*) FROM engrams WHERE state IN ('live', 'working') AND namespace = ?"
+    return sum(cast("int", value(db, sql, (name,))) for name in namespaces)
+
+
+def allowed_ids(db: apsw.Connection, allowed: Filter, now: int) -> Sequence[int]:
+    """Every id that a filter lets through, in order. Without namespaces it looks through all of them."""
+    everywhere = allowed.namespaces
+    if everywhere is None:
+        everywhere = tuple(row[0] for row in rows(db, "SELECT name FROM namespaces"))
+    bindings = {**bound(allowed, now), "namespaces": json.dumps(everywhere)}
+    return [row[0] for row in rows(db, ALLOWED_IDS, bindings)]
+
+
+def newest(db: apsw.Connection, allowed: Filter, now: int, limit: int) -> Sequence[int]:
+    everywhere = allowed.namespaces
+    if everywhere is None:
+        everywhere = tuple(row[0] for row in rows(db, "SELECT name FROM namespaces"))
+    bindings = {**bound(allowed, now), "namespaces": json.dumps(everywhere), "limit": limit}
+    return [row[0] for row in rows(db, NEWEST, bindings)]
+
+
+def namespace_numbers(db: apsw.Connection, names: Sequence[str]) -> dict[str, int]:
+    """The numbers of those namespaces that exist."""
+    sql = "SELECT name, id FROM namespaces WHERE name IN (SELECT value FROM json_each(?))"
+    return dict(rows(db, sql, (json.dumps(list(names)),)))
+
+
+def namespace_names(db: apsw.Connection) -> Sequence[str]:
+    return [row[0] for row in rows(db, "SELECT name FROM namespaces ORDER BY name")]
+
+
+def candidates(db: apsw.Connection, ids: Iterable[int], allowed: Filter, now: int) -> dict[int, Candidate]:
+    """Those of the ids that the filter lets through, with what an answer shows of them."""
+    bindings = {**bound(allowed, now), "ids": json.dumps(list(ids))}
+    return {row[0]: Candidate(*row) for row in rows(db, CANDIDATES, bindings)}
+
+
+def neighbours(db: apsw.Connection, ids: Iterable[int], reach: int) -> list[Neighbour]:
+    """What stands up to `reach` positions before and after each, and each itself, within its session."""
+    return cast("list[Neighbour]", rows(db, NEIGHBOURS, (json.dumps(list(ids)), reach, reach)))
+
+
+def beside(db: apsw.Connection, ids: Iterable[int], model: str) -> dict[int, Beside]:
+    """The traits and the vectors of this model, by id."""
+    found = rows(db, BESIDE, {"ids": json.dumps(list(ids)), "model": model})
+    return {
+        row[0]: Beside(row[0], row[1], row[2], bool(row[3]), bool(row[4]), row[5], row[6]) for row in found
+    }
+
+
+def references_of(db: apsw.Connection, ids: Iterable[int]) -> dict[int, tuple[str, ...]]:
+    """All callers' references of each, the first first."""
+    sql = """
+        SELECT o.engram_id, o.reference FROM json_each(?) AS wanted
+        CROSS JOIN engram_origins o ON o.engram_id = wanted.value
+        WHERE o.reference IS NOT NULL ORDER BY o.id
+    """
+    found: dict[int, dict[str, None]] = {}
+    for engram, reference in rows(db, sql, (json.dumps(list(ids)),)):
+        found.setdefault(engram, {})[reference] = None
+    return {engram: tuple(references) for engram, references in found.items()}
+
+
+def tags_of(db: apsw.Connection, ids: Iterable[int]) -> dict[int, tuple[str, ...]]:
+    sql = """
+        SELECT t.engram_id, t.tag FROM json_each(?) AS wanted
+        CROSS JOIN engram_tags t ON t.engram_id = wanted.value ORDER BY t.tag
+    """
+    found: dict[int, list[str]] = {}
+    for engram, tag in rows(db, sql, (json.dumps(list(ids)),)):
+        found.setdefault(engram, []).append(tag)
+    return {engram: tuple(tags) for engram, tags in found.items()}
+
+
+def labels_of(
+    db: apsw.Connection, ids: Sequence[int]
+) -> tuple[dict[int, tuple[str, ...]], dict[int, tuple[str, ...]]]:
+    """The references and the tags of each, in one unit of work."""
+    return references_of(db, ids), tags_of(db, ids)
+
+
+def match_of(terms: Sequence[str], namespaces: Sequence[str] | None, *, together: bool = False) -> str:
+    """An FTS5 query for any (or all) of the words, within the namespaces. Every word is quoted."""
+    joined = (" AND " if together else " OR ").join(map(quoted, terms))
+    wanted = f"{{content extra}} : ({joined})"
+    if namespaces is None:
+        return wanted
+    return f"scope : ({' OR '.join(map(scope_of, namespaces))}) AND ({wanted})"
+
+
+def quoted(term: str) -> str:
+    """A string of FTS5: whatever is in it is text."""
+    return '"' + term.replace("\0", " ").replace('"', '""') + '"'
+
+
+def scope_of(namespace: str) -> str:
+    """The one word by which the index knows a namespace (the column `scope`)."""
+    return f'"n{namespace.encode().hex()}"'
+
+
+def bound(allowed: Filter, now: int) -> dict[str, Any]:
+    def listed(values: tuple[str, ...] | None) -> str | None:
+        return None if values is None else json.dumps(values)
+
+    return {
+        "namespaces": listed(allowed.namespaces),
+        "kinds": listed(allowed.kinds),
+        "tags": listed(allowed.tags),
+        "clients": listed(allowed.clients),
+        "trusts": listed(allowed.trusts),
+        "session": allowed.session,
+        "since": allowed.since,
+        "until": allowed.until,
+        "as_of": allowed.as_of,
+        "now": now,
+    }
