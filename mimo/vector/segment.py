@@ -25,7 +25,7 @@ Fetch: TypeAlias = Callable[[Sequence[int]], Awaitable[Sequence[tuple[int, bytes
 INLINE_ROWS = 10_000 if mimo_core.implementation() == "cython" else 1_000
 INLINE_CHANGES = 64
 
-BATCH = 2048  # rows that are decoded at once
+BATCH = 1024  # rows that are decoded at once
 CHECK_EVERY = 16_384  # inserts between two looks at the recall of the codes
 GOOD_RECALL = 0.98
 MOST_CANDIDATES = 4096  # where even so many do not help, the signs of these vectors say too little
