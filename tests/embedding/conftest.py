@@ -1,0 +1,88 @@
+"""A stand-in for Ollama and OpenAI that speaks their protocol over a real socket, and fails as asked."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import h11
+import trio
+
+DIM = 8
+
+
+@dataclass(frozen=True)
+class Said:
+    """What to answer instead of embeddings."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
+    cut_after: int | None = None  # bytes of the answer, then the connection ends
+    after: float = 0.0  # seconds of silence first
+
+
+@dataclass
+class StandIn:
+    """Answers with a vector per text that its length decides; `faults` come first, one a request."""
+
+    url: str = ""
+    faults: list[Said] = field(default_factory=list[Said])
+    asked: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    paths: list[str] = field(default_factory=list[str])
+    keys: list[str | None] = field(default_factory=list[str | None])
+    dim: int = DIM
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        connection = h11.Connection(h11.SERVER)
+        path, body, headers = "", b"", dict[bytes, bytes]()
+        while True:
+            event = connection.next_event()
+            if event is h11.NEED_DATA:
+                connection.receive_data(await stream.receive_some(65536))
+            elif isinstance(event, h11.Request):
+                path, headers = event.target.decode(), dict(event.headers)
+            elif isinstance(event, h11.Data):
+                body += event.data
+            elif isinstance(event, h11.EndOfMessage):
+                break
+            else:
+                return
+        question = json.loads(body)
+        self.asked.append(question)
+        self.paths.append(path)
+        self.keys.append(headers.get(b"authorization", b"").decode() or None)
+        said = self.faults.pop(0) if self.faults else Said(body=self.embeddings(path, question["input"]))
+        await trio.sleep(said.after)
+        answer = h11.Response(
+            status_code=said.status, headers=[*said.headers, ("Content-Length", str(len(said.body)))]
+        )
+        wire = b"".join(
+            connection.send(event) or b"" for event in (answer, h11.Data(data=said.body), h11.EndOfMessage())
+        )
+        await stream.send_all(wire[: said.cut_after])
+
+    def embeddings(self, path: str, texts: list[str]) -> bytes:
+        vectors = [[float(len(text)), 1.0, *[0.0] * (self.dim - 2)] for text in texts]
+        if path.endswith("/api/embed"):
+            return json.dumps({"model": "m", "embeddings": vectors}).encode()
+        data = [{"object": "embedding", "index": at, "embedding": its} for at, its in enumerate(vectors)]
+        return json.dumps({"object": "list", "data": data[::-1]}).encode()
+
+
+@asynccontextmanager
+async def standing_in() -> AsyncIterator[StandIn]:
+    made = StandIn()
+
+    async def serve(stream: trio.SocketStream) -> None:
+        # The client left first, or came with TLS.
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError, h11.RemoteProtocolError):
+            await made.serve(stream)
+
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
+        made.url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
+        yield made
+        nursery.cancel_scope.cancel()
