@@ -15,7 +15,7 @@ from typing import Any
 import trio
 
 from mimo import __version__
-from mimo.control import Control
+from mimo.control import Control, Tell
 from mimo.embedding.box import Box
 from mimo.errors import Unusable
 from mimo.gateway.capacity import LIMITS, Limit
@@ -158,7 +158,7 @@ def build(
     desk = Desk(ABOUT, toolbox, dispatch, sessions=sessions)
 
     memory = wired(database, events, metrics, Box())
-    toolbox.add(*memory.service.tools())
+    toolbox.add(*memory.service.tools(), *memory.offers.things())
 
     keyring = Keyring()
     keys = Keys(database, keyring)
@@ -168,8 +168,8 @@ def build(
 
     person = os.path.expanduser("~")
 
-    async def controlled(method: str, params: JsonObject, client: Client) -> Json:
-        return await control.answer(method, params, client)  # made last, because it speaks for all the others
+    async def controlled(method: str, params: JsonObject, client: Client, tell: Tell) -> Json:
+        return await control.answer(method, params, client, tell)  # made last: it speaks for all the others
 
     unix = UnixDoor(listening, desk, controlled, person)
     stdio = StdioDoor(desk, os.environ, os.getcwd(), person) if standalone else None
@@ -224,6 +224,8 @@ def build(
             supervisor(
                 "workers",
                 Child("use", memory.use.run),
+                Child("consolidation", memory.consolidation.run),
+                Child("decay", memory.fade.run),
                 Child("upkeep", upkeep.run),
                 Child("resources", watch.run),
             )

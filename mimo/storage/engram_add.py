@@ -11,6 +11,7 @@ import apsw
 
 from mimo.errors import NotFound
 from mimo.storage.engram_traits import keep_traits
+from mimo.storage.engram_working import make_room
 from mimo.storage.engrams import active_day, missing_of, record, require_namespace, supersede, tags_of
 from mimo.storage.sql import rows, run, run_many, value
 
@@ -89,6 +90,8 @@ def add(
             "INSERT INTO engram_events (engram_id, action, op, at, actor) VALUES (?, ?, 'added', ?, ?)",
             [(id_, action, now, draft.client) for id_, draft in fresh],
         )
+    for session in {draft.session for _, draft in fresh if draft.expires_at is not None}:
+        make_room(db, namespace, session)
     for id_, draft in [*fresh, *merged]:
         for old in draft.supersedes:
             supersede(db, id_, old, now, action, draft.client)

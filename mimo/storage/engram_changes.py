@@ -80,6 +80,24 @@ def change(
     return [id_ for id_ in ids if _change(db, id_, changes, op, by, retell)]
 
 
+def archive(db: apsw.Connection, ids: Sequence[int], by: By, retell: Retell) -> list[int]:
+    """Those of the ids that are live still, and out of search from now on."""
+    live = rows(
+        db,
+        "SELECT id FROM engrams WHERE id IN (SELECT value FROM json_each(?)) AND state = 'live'",
+        (json.dumps(list(ids)),),
+    )
+    changes = Changes(state="archived")
+    return [row[0] for row in live if _change(db, row[0], changes, "archived", by, retell)]
+
+
+def promote(db: apsw.Connection, id_: int, by: By, retell: Retell) -> bool:
+    """Whether it was working memory, and stays from now on."""
+    if value(db, "SELECT state FROM engrams WHERE id = ?", (id_,)) != "working":
+        return False
+    return _change(db, id_, Changes(state="live"), "promoted", by, retell)
+
+
 def connect(db: apsw.Connection, ids: Sequence[int], relation: str, target: int, by: By) -> list[int]:
     """Links each to the target; those whose link is new. "supersedes" turns around: the target takes their place.
 

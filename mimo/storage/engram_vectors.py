@@ -153,3 +153,52 @@ def drop_vectors(db: apsw.Connection, keep: str, limit: int) -> int:
         (keep, limit),
     )
     return db.changes()
+
+
+class Comparable(NamedTuple):
+    """A live engram with its vector, as it is compared with older ones."""
+
+    id: int
+    content: str
+    blob: bytes
+    namespace_number: int
+
+
+def vector_of(db: apsw.Connection, model: str, id_: int) -> bytes | None:
+    return cast(
+        "bytes | None",
+        value(
+            db,
+            "SELECT vector FROM engram_vectors WHERE engram_id = ?"
+            " AND model = (SELECT id FROM embedding_models WHERE name = ?)",
+            (id_, model),
+        ),
+    )
+
+
+def comparable(db: apsw.Connection, model: str, after: int, limit: int) -> list[Comparable]:
+    """A portion of what has a vector of this model, in the order of ids."""
+    found = rows(
+        db,
+        "SELECT e.id, e.content, v.vector, n.id FROM engram_vectors v JOIN engrams e ON e.id = v.engram_id"
+        " JOIN namespaces n ON n.name = e.namespace"
+        " WHERE v.model = (SELECT id FROM embedding_models WHERE name = ?) AND v.engram_id > ?"
+        " AND e.state = 'live' AND e.superseded_by IS NULL ORDER BY v.engram_id LIMIT ?",
+        (model, after, limit),
+    )
+    return [Comparable(*row) for row in found]
+
+
+def texts_of(db: apsw.Connection, ids: Sequence[int]) -> list[tuple[int, str]]:
+    """The texts of those that are live, the oldest first."""
+    found = rows(
+        db,
+        "SELECT id, content FROM engrams WHERE id IN (SELECT value FROM json_each(?)) AND state = 'live'"
+        " AND superseded_by IS NULL ORDER BY id",
+        (json.dumps(list(ids)),),
+    )
+    return [(id_, text) for id_, text in found]
+
+
+def newest_id(db: apsw.Connection) -> int:
+    return cast("int", value(db, "SELECT coalesce(max(id), 0) FROM engrams"))

@@ -93,6 +93,11 @@ def namespaces(db: apsw.Connection) -> list[str]:
     return [row[0] for row in rows(db, "SELECT name FROM namespaces ORDER BY name")]
 
 
+def newest_ids(db: apsw.Connection, limit: int) -> list[int]:
+    """The newest first."""
+    return [row[0] for row in rows(db, "SELECT id FROM engrams ORDER BY id DESC LIMIT ?", (limit,))]
+
+
 def active_day(db: apsw.Connection, now: int) -> int:
     """The number of the day, which from now on is one on which mimo was used."""
     day = datetime.fromtimestamp(now / 1000, UTC).date().isoformat()

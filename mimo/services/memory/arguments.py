@@ -64,17 +64,17 @@ class Item(Arguments):
     kind: Kind | None = None
     importance: Importance | None = None
     tags: Tags = Field(default_factory=list[str])
-    reference: Name | None = Field(None, description="your own id of it")
+    reference: Name | None = Field(default=None, description="your own id of it")
     session: Name | None = None
-    position: int | None = Field(None, ge=0, le=1 << 40, description="place in the session")
-    created_at: When | None = Field(None, description="ISO 8601")
+    position: int | None = Field(default=None, ge=0, le=1 << 40, description="place in the session")
+    created_at: When | None = Field(default=None, description="ISO 8601")
     valid_from: When | None = None
     valid_to: When | None = None
-    ttl: float | None = Field(None, ge=0, le=30 * 86_400)
+    ttl: float | None = Field(default=None, ge=0, le=30 * 86_400)
     supersedes: Annotated[list[Id], Field(max_length=100)] | SkipJsonSchema[str] = Field(
         default_factory=list[str]
     )
-    source: Source | None = Field(None, description="user, agent, tool or web")
+    source: Source | None = Field(default=None, description="user, agent, tool or web")
 
 
 class Add(Arguments):
@@ -82,22 +82,22 @@ class Add(Arguments):
     session: remember, note, save it. One thing as `content`, or many as `items`. The answer says what became of each;
     duplicates are merged, secrets are blotted out."""
 
-    content: Text | None = Field(None, description="one self-contained statement")
-    kind: Kind | None = Field(None, description=KINDS)
+    content: Text | None = Field(default=None, description="one self-contained statement")
+    kind: Kind | None = Field(default=None, description=KINDS)
     importance: Importance | None = None
     tags: Tags = Field(default_factory=list[str])
     ttl: float | None = Field(
-        None, ge=0, le=30 * 86_400, description="working memory: seconds to keep it (0: 600)"
+        default=None, ge=0, le=30 * 86_400, description="working memory: seconds to keep it (0: 600)"
     )
     supersedes: Annotated[list[Id], Field(max_length=100)] | SkipJsonSchema[str] = Field(
         default_factory=list[str], description="ids that this replaces"
     )
     items: Annotated[list[Item], Field(max_length=MOST_ITEMS)] = Field(default_factory=list[Item])
     namespace: Namespace | None = Field(
-        None, description='default: this project; "user" for what is about the person'
+        default=None, description='default: this project; "user" for what is about the person'
     )
     key: Annotated[str, Field(min_length=1, max_length=150)] | None = Field(
-        None, description="same key: done once"
+        default=None, description="same key: done once"
     )
     format: Format = "text"
     # Whoever says one thing may say all of it; agents are shown only what they need.
@@ -124,16 +124,18 @@ class Search(Arguments):
     query: Annotated[str, Field(min_length=1, max_length=20_000)] = Field(
         description="plain words, or a question"
     )
-    namespace: Namespace | None = Field(None, description='default: this project and "user"; "*": all')
-    limit: int = Field(5, ge=1, le=50)
+    namespace: Namespace | None = Field(
+        default=None, description='default: this project and "user"; "*": all'
+    )
+    limit: int = Field(default=5, ge=1, le=50)
     cursor: Name | None = None
     kinds: Annotated[list[Kind], Field(max_length=20)] | None = None
     tags: Tags | None = None
-    time: Name | None = Field(None, description="yesterday, last week, since March, 2031-05-23")
-    as_of: When | None = Field(None, description="as it was known then")
+    time: Name | None = Field(default=None, description="yesterday, last week, since March, 2031-05-23")
+    as_of: When | None = Field(default=None, description="as it was known then")
     strategy: Literal["balanced", "semantic", "recent", "important", "popular"] = "balanced"
     detail: Literal["brief", "full"] = "brief"
-    max_chars: int = Field(MAX_CHARS, ge=200, le=MOST_CHARS)
+    max_chars: int = Field(default=MAX_CHARS, ge=200, le=MOST_CHARS)
     why: bool = False
     format: Format = "text"
 
@@ -143,7 +145,7 @@ class Get(Arguments):
 
     ids: Ids
     history: bool = False
-    max_chars: int = Field(MOST_CHARS, ge=200, le=MOST_CHARS)
+    max_chars: int = Field(default=MOST_CHARS, ge=200, le=MOST_CHARS)
     format: Format = "text"
 
 
@@ -187,5 +189,5 @@ class Context(Arguments):
 
     task: Annotated[str, Field(max_length=20_000)] = ""
     namespace: Namespace | None = None
-    max_chars: int = Field(1_500, ge=200, le=MOST_CHARS)
+    max_chars: int = Field(default=1_500, ge=200, le=MOST_CHARS)
     format: Literal["text", "json", "hook"] = "text"

@@ -93,6 +93,20 @@ def engram_text(engram: Engram, links: Sequence[Link]) -> str:
     return f"{'; '.join(head)}\n{engram.content}"
 
 
+def brief_json(engram: Engram) -> dict[str, Any]:
+    """What a context tells of it."""
+    return {
+        "id": name_of(engram.id),
+        "content": engram.content,
+        "kind": engram.kind,
+        "namespace": engram.namespace,
+        "importance": engram.importance,
+        "tags": list(engram.tags),
+        "created_at": shown(engram.created_at),
+        "source": {"client": engram.client, "trust": engram.trust},
+    }
+
+
 def engram_json(engram: Engram, links: Sequence[Link]) -> dict[str, Any]:
     return {
         "id": name_of(engram.id),

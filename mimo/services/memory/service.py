@@ -8,6 +8,7 @@ from typing import Any
 
 from mimo.services.memory import arguments, texts
 from mimo.services.memory.adding import Adding
+from mimo.services.memory.context import Context
 from mimo.services.memory.editing import Editing
 from mimo.services.memory.finding import Finding
 from mimo.services.memory.spaces import writable
@@ -19,7 +20,8 @@ ALWAYS_LOADED = {"anthropic/alwaysLoad": True}
 class Memory:
     """Tools over the parts that do the work."""
 
-    def __init__(self, adding: Adding, finding: Finding, editing: Editing) -> None:
+    def __init__(self, adding: Adding, finding: Finding, editing: Editing, context: Context) -> None:
+        self._context = context
         self._adding = adding
         self._editing = editing
         self._finding = finding
@@ -52,6 +54,13 @@ class Memory:
                 destructive=True,
             ),
             Tool("memory_get", arguments.Get, self._finding.get, title="Read memories", idempotent=True),
+            Tool(
+                "memory_context",
+                arguments.Context,
+                self._context.context,
+                title="Context of the session",
+                idempotent=True,
+            ),
         ]
 
 

@@ -9,10 +9,15 @@ from mimo.embedding.embedder import Embedder
 from mimo.observability.events import Events
 from mimo.observability.metrics import Metrics
 from mimo.services.memory.adding import Adding
+from mimo.services.memory.consolidation import Consolidation
+from mimo.services.memory.context import Context
 from mimo.services.memory.editing import Editing
 from mimo.services.memory.embedding import Embedding
+from mimo.services.memory.fading import Fade
 from mimo.services.memory.finding import Finding
 from mimo.services.memory.meaning import Meaning
+from mimo.services.memory.merging import Merging
+from mimo.services.memory.offers import Offers
 from mimo.services.memory.search import Search
 from mimo.services.memory.service import Memory
 from mimo.services.memory.use import Use
@@ -22,12 +27,15 @@ from mimo.vector import Segments
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Wired:
-    """`service` has what agents see; the others are children of the tree, in this order."""
+    """`service` and `offers` have what agents see; the others are children of the tree, in this order."""
 
     service: Memory
+    offers: Offers
     meaning: Meaning
     embedding: Embedding
     use: Use
+    consolidation: Consolidation
+    fade: Fade
 
 
 def wired(
@@ -37,7 +45,16 @@ def wired(
     meaning = Meaning(database, Segments(), embedder, *others)
     embedding = Embedding(database, embedder, events, metrics)
     use = Use(database)
+    merging = Merging(database, meaning, events)
     search = Search(database, meaning, meaning.near, clock=time.time)
-    adding = Adding(database, events)
     finding = Finding(database, search, events, use.note)
-    return Wired(Memory(adding, finding, Editing(database, events)), meaning, embedding, use)
+    context = Context(database, finding)
+    return Wired(
+        service=Memory(Adding(database, events), finding, Editing(database, events), context),
+        offers=Offers(database, finding, context),
+        meaning=meaning,
+        embedding=embedding,
+        use=use,
+        consolidation=Consolidation(database, meaning, merging, events),
+        fade=Fade(database, events),
+    )

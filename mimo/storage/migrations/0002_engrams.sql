@@ -52,6 +52,9 @@ CREATE INDEX engrams_by_hash ON engrams (content_hash, namespace);
 CREATE INDEX engrams_by_state ON engrams (state, state_since);
 CREATE INDEX engrams_by_expiry ON engrams (expires_at) WHERE expires_at IS NOT NULL;
 CREATE INDEX engrams_superseded ON engrams (superseded_by) WHERE superseded_by IS NOT NULL;
+-- What a session is told at its start: preferences by weight, the newest decisions, what is pinned.
+CREATE INDEX engrams_by_weight ON engrams (namespace, kind, importance) WHERE state = 'live' AND superseded_by IS NULL;
+CREATE INDEX engrams_pinned ON engrams (namespace) WHERE protected = 1 AND state = 'live';
 
 -- What ranking asks of a text, worked out when it is written (see engram_traits.py).
 CREATE TABLE engram_traits (

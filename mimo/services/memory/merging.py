@@ -1,0 +1,92 @@
+"""Near duplicates: what says the same in nearly the same words is found under the older one.
+
+Careful rather than thorough: a wrong merge hides a memory, a missed one costs a line.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable
+
+from mimo.errors import Unavailable
+from mimo.observability.events import Events
+from mimo.services.memory import news
+from mimo.services.memory.meaning import Meaning
+from mimo.services.memory.moments import now_ms
+from mimo.services.memory.names import name_of
+from mimo.storage.database import Database
+from mimo.storage.engram_changes import By, absorb
+from mimo.storage.engram_vectors import Comparable, comparable, newest_id, texts_of
+from mimo.vector import from_blob
+
+VERY_CLOSE = 0.96
+PORTION = 256
+# Articles say nothing; all else does, "not" above all.
+_SILENT = frozenset({"a", "an", "the"})
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?|[^\w\s]")
+_STOPS = frozenset(".,;!?…\"'`“”’()")
+
+
+def same_words(one: str, other: str) -> bool:
+    """Whether two texts consist of the same words, however they are set; numbers and signs count, case does not
+    but in what is no plain word."""
+    return _words(one) == _words(other)
+
+
+def _words(text: str) -> list[str]:
+    return sorted(
+        word.casefold() if len(word) > 1 and word[1:].islower() else word
+        for word in _WORD.findall(text)
+        if word not in _STOPS and word.casefold() not in _SILENT
+    )
+
+
+class Merging:
+    """Looks at what came since it looked last."""
+
+    def __init__(
+        self, database: Database, meaning: Meaning, events: Events, *, clock: Callable[[], int] = now_ms
+    ) -> None:
+        self._database = database
+        self._meaning = meaning
+        self._events = events
+        self._clock = clock
+        self._looked_to: int | None = None
+
+    async def begin(self) -> None:
+        """What is there already has been looked at, in an earlier life."""
+        self._looked_to = await self._database.read(newest_id)
+
+    async def look(self) -> list[tuple[int, int]]:
+        """Which were merged into which."""
+        merged: list[tuple[int, int]] = []
+        if self._looked_to is None:
+            await self.begin()
+        while fresh := await self._database.read(
+            comparable, self._meaning.model, self._looked_to or 0, PORTION
+        ):
+            for each in fresh:
+                into = await self._older(each)
+                by = By(self._clock(), secrets.token_hex(8), "")
+                if into is not None and await self._database.write(absorb, each.id, into, by, frees=True):
+                    merged.append((each.id, into))
+                    self._events.publish(news.Merged((name_of(each.id),), name_of(into)))
+            self._looked_to = fresh[-1].id
+        return merged
+
+    async def _older(self, fresh: Comparable) -> int | None:
+        segment = self._meaning.near()
+        if segment is None:
+            return None
+        try:
+            near = await segment.nearest(
+                from_blob(fresh.blob), 4, groups=[fresh.namespace_number], min_score=VERY_CLOSE
+            )
+        except Unavailable:
+            return None
+        older = sorted(each.id for each in near if each.id < fresh.id)
+        if not older:
+            return None
+        there = await self._database.read(texts_of, older)
+        return next((id_ for id_, text in there if same_words(text, fresh.content)), None)

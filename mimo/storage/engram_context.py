@@ -1,0 +1,49 @@
+"""What matters in some namespaces without a question being asked: pinned, weighty, recent, unfinished."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import apsw
+
+from mimo.storage.engrams import Engram, load
+from mimo.storage.sql import rows
+
+Section: TypeAlias = Literal["pinned", "preferences", "unfinished", "decisions", "recent"]
+
+# Who speaks in an agent's prompt without having been asked must be trusted: nothing from the web.
+_SHOWN = (
+    " e.state = 'live' AND e.superseded_by IS NULL AND e.trust <> 'web'"
+    " AND (e.valid_to IS NULL OR e.valid_to > :now) AND (e.valid_from IS NULL OR e.valid_from <= :now)"
+)
+_FROM = "SELECT e.id FROM json_each(:spaces) AS home JOIN engrams e ON e.namespace = home.value WHERE"
+_QUERIES: dict[Section, str] = {
+    "pinned": f"{_FROM} e.protected = 1 AND {_SHOWN} ORDER BY e.importance DESC, e.id DESC LIMIT :most",
+    "preferences": f"{_FROM} e.kind = 'preference' AND e.importance >= 0.4 AND {_SHOWN}"
+    " ORDER BY e.importance DESC, e.id DESC LIMIT :most",
+    "unfinished": f"{_FROM} e.kind = 'plan' AND {_SHOWN} ORDER BY e.created_at DESC, e.id DESC LIMIT :most",
+    "decisions": f"{_FROM} e.kind = 'decision' AND {_SHOWN} ORDER BY e.created_at DESC, e.id DESC LIMIT :most",
+    "recent": f"{_FROM} e.kind = 'episode' AND e.importance >= 0.6 AND {_SHOWN}"
+    " ORDER BY e.created_at DESC, e.id DESC LIMIT :most",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An engram, and why it is told."""
+
+    section: Section
+    engram: Engram
+
+
+def matters(db: apsw.Connection, namespaces: Sequence[str], now: int, most: int) -> list[Told]:
+    """Up to `most` of each section, the first first; each engram once."""
+    bindings: dict[str, Any] = {"spaces": json.dumps(list(namespaces)), "now": now, "most": most}
+    told: dict[int, Section] = {}
+    for section, query in _QUERIES.items():
+        for (id_,) in rows(db, query, bindings):
+            told.setdefault(id_, section)
+    return [Told(told[engram.id], engram) for engram in load(db, told)]
