@@ -14,12 +14,17 @@ from mimo.storage.database import Database
 from mimo.tool import Call, Client, Json, JsonObject
 
 Answering: TypeAlias = Callable[[JsonObject, Client], Awaitable[Json]]
+# Says a notification before the answer; waits until the client has room for more.
+Tell: TypeAlias = Callable[[str, JsonObject], Awaitable[None]]
+# A method that has more to say than one answer can hold.
+Telling: TypeAlias = Callable[[JsonObject, Client, Tell], Awaitable[Json]]
 
 
 class Control:
     """Answers requests whose methods begin with `mimo/`. Raises only MimoErrors.
 
-    `status`, `stop`, `reload` and `settings` are the daemon's own; `more` are methods of services.
+    `status`, `stop`, `reload` and `settings` are the daemon's own; `more` are methods of services,
+    and `streams` those that send notifications before their answer.
     """
 
     def __init__(
@@ -33,6 +38,7 @@ class Control:
         reload: Callable[[], None],
         settings: Callable[[], Settings],
         more: Mapping[str, Answering] | None = None,
+        streams: Mapping[str, Telling] | None = None,
     ) -> None:
         self._dispatch = dispatch
         self._database = database
@@ -61,10 +67,14 @@ class Control:
             "mimo/tools": self._tools,
             **(more or {}),
         }
+        self._streams = streams or {}
 
-    async def answer(self, method: str, params: JsonObject, client: Client) -> Json:
+    async def answer(self, method: str, params: JsonObject, client: Client, tell: Tell) -> Json:
+        if method in self._streams:
+            return await self._streams[method](params, client, tell)
         if method not in self._methods:
-            raise NotFound(f"no method {method!r}; there are {', '.join(sorted(self._methods))}")
+            known = ", ".join(sorted({*self._methods, *self._streams}))
+            raise NotFound(f"no method {method!r}; there are {known}")
         return await self._methods[method](params, client)
 
     async def _backup(self, params: JsonObject, client: Client) -> Json:

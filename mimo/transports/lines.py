@@ -20,8 +20,10 @@ from mimo.transports.desk import Desk
 from mimo.transports.outbox import Outbox, Stalled
 from mimo.transports.peer import Peer
 
+# Says a notification before the answer; waits until the client has room for more.
+Tell: TypeAlias = Callable[[str, JsonObject], Awaitable[None]]
 # Answers requests of our own programs, whose methods begin with `mimo/`. Raises only MimoError.
-Control: TypeAlias = Callable[[str, JsonObject, Client], Awaitable[Json]]
+Control: TypeAlias = Callable[[str, JsonObject, Client, Tell], Awaitable[Json]]
 Stream: TypeAlias = "trio.abc.Stream | trio.StapledStream[trio.abc.SendStream, trio.abc.ReceiveStream]"
 
 OURS = "mimo/"
@@ -139,8 +141,13 @@ class Connection:
 
     async def _answer(self, control: Control, request: Request, client: Client) -> None:
         try:
-            value = await control(request.method, request.params, client)
+            value = await control(request.method, request.params, client, self._tell)
         except MimoError as error:
             self.say(Say(jsonrpc.error(request.id, failure(error, NEWEST_LEGACY)), request.id))
         else:
             self.say(Say(jsonrpc.encode({"jsonrpc": "2.0", "id": request.id, "result": value}), request.id))
+
+    async def _tell(self, method: str, params: JsonObject) -> None:
+        await self.room()
+        self.say(Say(jsonrpc.notification(method, dict(params))))
+        await trio.lowlevel.checkpoint()

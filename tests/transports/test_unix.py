@@ -10,14 +10,17 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from mimo.errors import Conflict
 from mimo.gateway.toolbox import Toolbox
 from mimo.tool import Client, Json, JsonObject
 from mimo.transports import unix
 from mimo.transports.desk import Desk
+from mimo.transports.lines import Tell
 from mimo.transports.unix import UnixDoor
 
+told: list[int] = []  # by mimo/long, in the test that runs
 HELLO = {"mimo": 1, "role": "bridge", "version": "1", "cwd": "/", "pid": 1, "env": {"MIMO_NAMESPACE": "team"}}
 
 
@@ -29,8 +32,13 @@ def listening() -> Iterator[socket.socket]:
         yield listening
 
 
-async def control(method: str, params: JsonObject, client: Client) -> Json:
+async def control(method: str, params: JsonObject, client: Client, tell: Tell) -> Json:
     match method:
+        case "mimo/long":
+            for number in range(params["lines"]):
+                await tell("mimo/part", {"number": number, "text": "x" * 100_000})
+                told.append(number)
+            return "long"
         case "mimo/status":
             return {"name": client.name, "namespace": client.namespace, "params": params}
         case "mimo/slow":
@@ -109,6 +117,18 @@ async def test_our_own_programs_are_answered_by_control(door: UnixDoor, dial: Di
     assert told[1]["result"] == "slow"
     assert told[2]["result"] == {"name": "cli", "namespace": "team", "params": {"x": 1}}
     assert told[3]["error"]["data"]["kind"] == "conflict"
+
+
+async def test_a_long_answer_comes_in_parts_at_the_pace_of_who_reads(door: UnixDoor, dial: Dial) -> None:
+    told.clear()
+    cli = await dial(HELLO | {"role": "cli"})
+    await cli.say(request("mimo/long", 1, lines=100))
+    await cli.hear()
+    await trio.testing.wait_all_tasks_blocked()
+    assert len(told) < 50  # the rest waits until somebody reads it
+    parts = [await cli.hear() for _ in range(99)]
+    assert [part["params"]["number"] for part in parts] == list(range(1, 100))
+    assert (await cli.hear())["result"] == "long"
 
 
 async def test_a_bridge_carries_no_control(door: UnixDoor, dial: Dial) -> None:
