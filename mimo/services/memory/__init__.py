@@ -10,7 +10,8 @@
     context.py      what a session should know at its start; offers.py has the resources and prompts
     consolidation.py  working memory judged, every minute; merging.py finds near duplicates
     fading.py       what is not used leaves; decay.py says when, use.py what is used
-    transfer.py     all of it as JSON lines, out and in
+    transfer.py     all of it as JSON lines, out and in; carried_lines.py reads and writes a line
+    controls.py     what our own programs may ask beside the tools
     spaces.py       which namespaces a call is about
     moments.py names.py  times and ids as callers write them
     news.py         what befalls memories, as events

@@ -11,6 +11,7 @@ from mimo.observability.metrics import Metrics
 from mimo.services.memory.adding import Adding
 from mimo.services.memory.consolidation import Consolidation
 from mimo.services.memory.context import Context
+from mimo.services.memory.controls import Controls
 from mimo.services.memory.editing import Editing
 from mimo.services.memory.embedding import Embedding
 from mimo.services.memory.fading import Fade
@@ -20,6 +21,7 @@ from mimo.services.memory.merging import Merging
 from mimo.services.memory.offers import Offers
 from mimo.services.memory.search import Search
 from mimo.services.memory.service import Memory
+from mimo.services.memory.transfer import Transfer
 from mimo.services.memory.use import Use
 from mimo.storage.database import Database
 from mimo.vector import Segments
@@ -27,7 +29,7 @@ from mimo.vector import Segments
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Wired:
-    """`service` and `offers` have what agents see; the others are children of the tree, in this order."""
+    """`service` and `offers` have what agents see; `controls` is for our own programs; the others are children of the tree."""
 
     service: Memory
     offers: Offers
@@ -36,6 +38,7 @@ class Wired:
     use: Use
     consolidation: Consolidation
     fade: Fade
+    controls: Controls
 
 
 def wired(
@@ -49,12 +52,15 @@ def wired(
     search = Search(database, meaning, meaning.near, clock=time.time)
     finding = Finding(database, search, events, use.note)
     context = Context(database, finding)
+    consolidation = Consolidation(database, meaning, merging, events)
+    fade = Fade(database, events)
     return Wired(
         service=Memory(Adding(database, events), finding, Editing(database, events), context),
         offers=Offers(database, finding, context),
+        controls=Controls(consolidation, fade, Transfer(database)),
         meaning=meaning,
         embedding=embedding,
         use=use,
-        consolidation=Consolidation(database, meaning, merging, events),
-        fade=Fade(database, events),
+        consolidation=consolidation,
+        fade=fade,
     )
