@@ -203,7 +203,8 @@ def build(
         stop=house.stop_wanted.set,
         reload=house.reload,
         settings=lambda: house.settings,
-        more=keys.methods(),
+        more={**keys.methods(), **memory.controls.methods()},
+        streams=memory.controls.streams(),
     )
 
     async def tell_of_changes(*, task_status: trio.TaskStatus[None]) -> None:
