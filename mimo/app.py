@@ -10,7 +10,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -20,9 +20,12 @@ from mimo.embedding.box import Box
 from mimo.errors import Unusable
 from mimo.gateway.capacity import LIMITS, Limit
 from mimo.gateway.dispatch import Dispatch
+from mimo.gateway.gate import gate_before
 from mimo.gateway.keys import Keyring
+from mimo.gateway.rates import Rate
 from mimo.gateway.sessions import Sessions
 from mimo.gateway.toolbox import Toolbox
+from mimo.health import health
 from mimo.home import Home
 from mimo.keys import Keys
 from mimo.observability import logs
@@ -41,6 +44,9 @@ from mimo.tool import Capacity, Client, Json, JsonObject
 from mimo.transports.desk import Desk
 from mimo.transports.stdio import StdioDoor
 from mimo.transports.unix import UnixDoor
+
+if TYPE_CHECKING:
+    from mimo.transports.http.door import HttpDoor
 
 ABOUT = ServerInfo(
     name="mimo",
@@ -62,6 +68,7 @@ class House:
     metrics: Metrics
     unix: UnixDoor
     stdio: StdioDoor | None
+    http: HttpDoor | None
     sessions: Sessions
     loop_watch: LoopWatch
     resources: ResourceWatch
@@ -87,8 +94,10 @@ class House:
 
     async def drain(self) -> None:
         """Let nobody in, answer what is in flight, say goodbye."""
-        await self.sessions.drain()
         async with trio.open_nursery() as nursery:
+            if self.http is not None:
+                nursery.start_soon(self.http.drain)
+            await self.sessions.drain()
             nursery.start_soon(self.unix.drain)
             if self.stdio is not None:
                 nursery.start_soon(self.stdio.drain)
@@ -126,6 +135,15 @@ class House:
         ]
         if self.stdio is not None:
             doors.append({"name": "stdio", "address": "-", "connections": 1})
+        if self.http is not None:
+            doors.append(
+                {
+                    "name": "http",
+                    "address": self.http.url,
+                    "connections": self.http.connections,
+                    "state": self.http.state,
+                }
+            )
         return doors
 
 
@@ -135,9 +153,13 @@ def build(
     *,
     listening: Sequence[socket.socket],
     standalone: bool = False,
+    network: bool = True,
     on_long_work: Callable[[float, str], None] = lambda seconds, doing: None,
 ) -> House:
-    """Everything, wired and at rest. Nothing is opened before `root` runs."""
+    """Everything, wired and at rest. Nothing is opened before `root` runs.
+
+    `network`: whether ports are opened where the settings leave that to how the daemon was started.
+    """
     settings = read_settings()
     events, metrics = Events(on_missed=lambda count: metrics.events_missed.inc(count)), Metrics()
     metrics.info.labels(__version__, "").set(1)
@@ -155,9 +177,16 @@ def build(
     toolbox = Toolbox(events)
     dispatch = Dispatch(toolbox, events, metrics, limits_of(settings.limits))
     sessions = Sessions(events, metrics)
-    desk = Desk(ABOUT, toolbox, dispatch, sessions=sessions)
+    gate = gate_before(
+        dispatch,
+        Rate(settings.http.rate_per_minute, settings.http.rate_burst),
+        limit_owner=settings.http.limit_owner,
+        overload_seconds=settings.http.overload_seconds,
+    )
+    desk = Desk(ABOUT, toolbox, gate, sessions=sessions)
 
-    memory = wired(database, events, metrics, Box())
+    embedder = Box()
+    memory = wired(database, events, metrics, embedder)
     toolbox.add(*memory.service.tools(), *memory.offers.things())
 
     keyring = Keyring()
@@ -173,6 +202,20 @@ def build(
 
     unix = UnixDoor(listening, desk, controlled, person)
     stdio = StdioDoor(desk, os.environ, os.getcwd(), person) if standalone else None
+    http, web = None, list[Child]()
+    if settings.http.enabled == "on" or (settings.http.enabled == "auto" and network):
+        from mimo.network import http_door  # a web server is not worth its import to who opens no port
+
+        http, mcp = http_door(
+            settings.http,
+            keyring,
+            gate,
+            desk,
+            events,
+            metrics,
+            lambda: health(database.stats(), embedder.state, house.root.tree()),
+        )
+        web = [Child("mcp", mcp.run), Child("http", http.run, grace=5)]
 
     upkeep = Upkeep(
         database,
@@ -191,6 +234,7 @@ def build(
         metrics,
         unix,
         stdio,
+        http,
         sessions,
         LoopWatch(reports.stalled),
         watch,
@@ -232,7 +276,7 @@ def build(
             )
         ),
         Child("keys", keys.run),
-        supervised(supervisor("doors", *doors)),
+        supervised(supervisor("doors", *doors, *web)),
         strategy=Strategy.REST_FOR_ONE,
     )
     return house

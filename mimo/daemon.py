@@ -219,6 +219,8 @@ def serve(
                 lambda: load(home, os.environ, flags)[0],
                 listening=[*inherited, *ours],
                 standalone=standalone,
+                # An editor that starts mimo for itself did not ask for open ports.
+                network=not (standalone or idle_exit),
                 on_long_work=notices.busy,
             )
             code = trio.run(

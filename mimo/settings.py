@@ -74,6 +74,27 @@ class Limits(Section):
     waiting: Count = Field(default=256, description="callers that wait for a place, in each of these")
 
 
+class Http(Section):
+    """The door for programs: REST, OpenAI's API, and MCP over HTTP."""
+
+    enabled: Literal["auto", "on", "off"] = Field(
+        default="auto", description="auto: open, unless an editor started the daemon for itself"
+    )
+    host: str = Field(default="127.0.0.1", min_length=1, max_length=253, description="where to listen")
+    port: int = Field(default=4000, ge=0, le=65535, description="0: any that is free")
+    hosts: str = Field(default="", description="more names by which it is reached, with commas between them")
+    certificate: str = Field(default="", description="a file with the certificate chain, to speak TLS")
+    certificate_key: str = Field(default="", description="the file with the certificate's private key")
+    behind_proxy: bool = Field(default=False, description="a proxy before mimo speaks TLS")
+    connections: int = Field(default=1000, ge=1, le=100_000, description="at most so many at once")
+    rate_per_minute: Positive = Field(default=60.0, description="how often a key may write, or use what costs")
+    rate_burst: int = Field(default=20, ge=1, le=100_000, description="so many of these at once")
+    limit_owner: bool = Field(default=False, description="the owner's key is limited on loopback too")
+    overload_seconds: Positive = Field(
+        default=2.0, description="calls slower than this, and a growing queue: costly ones are put off"
+    )
+
+
 class Embedding(Section):
     """From text to vectors."""
 
@@ -99,6 +120,7 @@ class Settings(Section):
     log: Log = Log()
     daemon: Daemon = Daemon()
     limits: Limits = Limits()
+    http: Http = Http()
     embedding: Embedding = Embedding()
 
 

@@ -58,7 +58,12 @@ def environ(home: Home, tmp_path: Path) -> dict[str, str]:
     """An environment in which nothing of the person who runs the tests is found."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "MIMO_CORE") if name in os.environ}
     kept |= {name: value for name, value in os.environ.items() if name.startswith("COVERAGE")}
-    return kept | {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "config"), "MIMO_HOME": str(home)}
+    return kept | {
+        "HOME": str(tmp_path),
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
+        "MIMO_HOME": str(home),
+        "MIMO_HTTP__PORT": "0",  # several may run at once
+    }
 
 
 @pytest.fixture

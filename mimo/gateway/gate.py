@@ -11,7 +11,8 @@ import trio
 
 from mimo.errors import Unavailable
 from mimo.gateway.dispatch import Dispatch
-from mimo.gateway.rates import Rates
+from mimo.gateway.keys import OWNER
+from mimo.gateway.rates import Rate, Rates
 from mimo.tool import Answer, Call, Capacity, Tool
 
 # A queue that is longer than it was so long ago is growing.
@@ -77,3 +78,13 @@ class Gate:
         if self._guard.overloaded():
             raise Unavailable("mimo has too much to do at the moment; try again in 2 s", after=2.0)
         self.rates.take(key)
+
+
+def gate_before(dispatch: Dispatch, rate: Rate, *, limit_owner: bool, overload_seconds: float) -> Gate:
+    """What limits those who show a key; who comes over the socket shows none."""
+    rates = Rates(rate, exempt=lambda key: key == OWNER and not limit_owner)
+
+    def waiting() -> int:
+        return sum(load.waiting for load in dispatch.loads().values())
+
+    return Gate(dispatch, rates, LoadGuard(dispatch.p99, waiting, overload_seconds))

@@ -95,6 +95,16 @@ def parse(data: bytes | bytearray) -> Message | Batch:
     """One message, or one batch, from the bytes of a line, a frame or a body."""
     if len(data) > MAX_LINE:
         return TOO_LONG
+    value = plain(data)
+    if isinstance(value, Malformed):
+        return value
+    if isinstance(value, list):
+        return _batch(cast("list[Any]", value))
+    return _message(value)
+
+
+def plain(data: bytes | bytearray) -> Any:
+    """Any JSON, within the same bounds; `Malformed` if it is none, or nested too deeply. The caller bounds its length."""
     try:
         value = from_json(data, allow_inf_nan=False)
     except ValueError as error:
@@ -107,9 +117,7 @@ def parse(data: bytes | bytearray) -> Message | Batch:
         return TOO_DEEP
     if _PERHAPS_INFINITE.search(data) and _has_infinity(value):
         return Malformed(Failure(PARSE_ERROR, "not JSON: a number is too large"))
-    if isinstance(value, list):
-        return _batch(cast("list[Any]", value))
-    return _message(value)
+    return value
 
 
 def request(id: Id, method: str, params: Object | None = None) -> bytes:  # noqa: A002
