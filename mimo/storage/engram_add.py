@@ -109,9 +109,9 @@ def _known(
     """What stands there in the same words: its id, and whether it is only working memory."""
     found = rows(
         db,
-        "SELECT content_hash, valid_from, valid_to, id, state FROM engrams"
-        " WHERE content_hash IN (SELECT unhex(value) FROM json_each(?)) AND namespace = ?"
-        " AND state IN ('live', 'working', 'archived') AND superseded_by IS NULL ORDER BY id DESC",
+        "SELECT e.content_hash, e.valid_from, e.valid_to, e.id, e.state FROM json_each(?) AS wanted"
+        " CROSS JOIN engrams AS e ON e.content_hash = unhex(wanted.value) AND e.namespace = ?"
+        " WHERE e.state IN ('live', 'working', 'archived') AND e.superseded_by IS NULL ORDER BY e.id DESC",
         (json.dumps([draft.content_hash.hex() for draft in drafts]), namespace),
     )
     known: dict[tuple[bytes, int | None, int | None], tuple[int, bool]] = {}

@@ -15,7 +15,7 @@ from typing import TypeAlias, cast
 
 import apsw
 
-from mimo.storage.sql import run
+from mimo.storage.sql import run_many
 
 # As in the migration of engram_words: a question's words must be cut and stemmed like those of the texts.
 TOKENIZER = ("porter", ["unicode61", "remove_diacritics", "2"])
@@ -37,8 +37,7 @@ SPEAKER = re.compile(r"\s*([^\W\d_][\w.'-]{0,30}(?: [^\W\d_][\w.'-]{0,30})?)\s?:
 WHEN = re.compile(
     r"\b(?:yesterday|today|tonight|tomorrow|last|next|ago|weeks?|weekend|months?|years?|january|february|march|april|"
     r"may|june|july|august|september|october|november|december|monday|tuesday|wednesday|thursday|friday|saturday|"
-    r"sunday|recently|since|\d{4})\b",
-    re.IGNORECASE,
+    r"sunday|recently|since|\d{4})\b"
 )
 
 Tokenize: TypeAlias = Callable[[str], list[str]]
@@ -82,7 +81,7 @@ def traits_of(content: str, extra: str, tokenize: Tokenize) -> Traits:
         terms=hashed([*words, *tokenize(extra)][:MOST_TERMS]).tobytes(),
         told=len(set(words) - BINDING),
         asks=content.rfind("?") > max(content.rfind("."), content.rfind("!")),
-        dated=WHEN.search(content, len(speaker)) is not None,
+        dated=WHEN.search(content.lower(), len(speaker)) is not None,
         speaker=speaker,
     )
 
@@ -90,11 +89,13 @@ def traits_of(content: str, extra: str, tokenize: Tokenize) -> Traits:
 def keep_traits(db: apsw.Connection, engrams: Iterable[tuple[int, str, str]]) -> None:
     """Writes down the traits of engrams (id, content, extra) that were added or reworded, in the same transaction."""
     tokenize = tokenizer(db)
-    for engram, content, extra in engrams:
-        traits = traits_of(content, extra, tokenize)
-        run(
-            db,
-            "INSERT OR REPLACE INTO engram_traits (engram_id, terms, told, asks, dated, speaker)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (engram, traits.terms, traits.told, int(traits.asks), int(traits.dated), traits.speaker),
-        )
+    run_many(
+        db,
+        "INSERT OR REPLACE INTO engram_traits (engram_id, terms, told, asks, dated, speaker)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        [_row(engram, traits_of(content, extra, tokenize)) for engram, content, extra in engrams],
+    )
+
+
+def _row(engram: int, traits: Traits) -> tuple[int | bytes | str, ...]:
+    return engram, traits.terms, traits.told, int(traits.asks), int(traits.dated), traits.speaker

@@ -111,6 +111,8 @@ _SHAPE_PATTERNS = tuple((name, hints, re.compile(pattern, re.ASCII)) for name, h
 _CALLED_PATTERNS = tuple(
     (name, hints, re.compile(pattern, re.IGNORECASE | re.ASCII)) for name, hints, pattern in _CALLED
 )
+_SHAPE_HINTS = tuple((hint, at) for at, (_, hints, _) in enumerate(_SHAPE_PATTERNS) for hint in hints)
+_CALLED_HINTS = tuple((hint, at) for at, (_, hints, _) in enumerate(_CALLED_PATTERNS) for hint in hints)
 _PLACEHOLDER = re.compile(
     r"^(?:x{3,}|\*{3,}|\.{3,}|-+|_+|your|my[_-]|the[_-]|example|changeme|placeholder|redacted|none|null|undefined|true|false"
     r"|required|optional|string|env\b|process\.|os\.|\$|%|<|\[|config|settings|secrets\.|self\.|args\.|vault:)",
@@ -121,14 +123,15 @@ _PLACEHOLDER = re.compile(
 def redact(text: str) -> Redacted:
     """The text with each secret replaced by its name in brackets."""
     found: list[str] = []
-    for name, hints, pattern in _SHAPE_PATTERNS:
-        if any(hint in text for hint in hints):
-            text, times = pattern.subn(f"[redacted {name}]", text)
-            found += [name] * times
+    # Each text that is remembered passes here, and few have a secret: in these, looking for literals is all.
+    hinted = {at for hint, at in _SHAPE_HINTS if hint in text}
+    for at in sorted(hinted):
+        name, _, pattern = _SHAPE_PATTERNS[at]
+        text, times = pattern.subn(f"[redacted {name}]", text)
+        found += [name] * times
     lowered = text.lower()
-    for name, hints, pattern in _CALLED_PATTERNS:
-        if not any(hint in lowered for hint in hints):
-            continue
+    for at in sorted({at for hint, at in _CALLED_HINTS if hint in lowered}):
+        name, _, pattern = _CALLED_PATTERNS[at]
 
         def by_name(match: re.Match[str], name: str = name) -> str:
             value = match["value"]

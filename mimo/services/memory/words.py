@@ -8,6 +8,8 @@ from collections.abc import Iterable
 # An identifier is a word with a hump, a digit beside a letter, or an underscore inside.
 IDENTIFIER = re.compile(r"[^\W_]+(?:_+[^\W_]+)*")
 HUMP = re.compile(r"(?<=[a-zß-öø-ÿ0-9])(?=[A-ZÀ-ÖØ-Þ])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[A-Za-z])(?=[0-9])")
+# What every identifier has somewhere. Most texts have it nowhere, and are done with one look.
+BEND = re.compile(r"_|[a-zß-öø-ÿ0-9][A-ZÀ-ÖØ-Þ]|[A-Z]{2}|[A-Za-z][0-9]")
 
 
 def pieces_of(text: str) -> list[str]:
@@ -16,6 +18,8 @@ def pieces_of(text: str) -> list[str]:
     `parseHttpRequest` gives parse, Http, Request. Underscores cut in the index already, so of `read_file`
     comes what the index does not have: readfile, as somebody who writes readFile will look for it.
     """
+    if BEND.search(text) is None:
+        return []
     found: dict[str, None] = {}
     for match in IDENTIFIER.finditer(text):
         word = match[0]
