@@ -17,7 +17,7 @@ from mimo.errors import TooSlow, Unavailable, Unusable
 from mimo.services.memory import ranking
 from mimo.services.memory.found import Found, Hit, Question
 from mimo.services.memory.ranking import REACH, Floats, Integers
-from mimo.services.memory.relevance import says_nothing
+from mimo.services.memory.relevance import THRESHOLD, says_nothing
 from mimo.services.memory.strategies import WEIGHTS
 from mimo.services.memory.weighing import Weighed, best_by_words, weighed
 from mimo.services.memory.words import pieces_of
@@ -63,7 +63,7 @@ class Search:
         *,
         clock: Callable[[], float],
         weights: Mapping[str, ranking.Weights] = WEIGHTS,
-        threshold: float = 0.0,
+        threshold: float = THRESHOLD,
     ) -> None:
         self._database = database
         self._meaning = meaning
@@ -94,7 +94,7 @@ class Search:
             )
             for at in page
         )
-        nothing = says_nothing(them.scores, self._threshold)
+        nothing = says_nothing(them.relevance, self._threshold)
         return Found(hits, arms, nothing, len(them.candidates) > page.stop)
 
     async def weigh(self, question: Question) -> tuple[Weighed, Mapping[str, str]]:

@@ -14,7 +14,7 @@ import numpy as np
 from mimo.services.memory import ranking
 from mimo.services.memory.found import Question
 from mimo.services.memory.ranking import Floats
-from mimo.services.memory.relevance import likely
+from mimo.services.memory.relevance import relevance, scores
 from mimo.services.memory.times import spans_in
 from mimo.storage.engram_gather import Around, ByWords
 from mimo.storage.engram_search import Candidate
@@ -40,7 +40,8 @@ class Weighed:
 
     candidates: tuple[Candidate, ...]
     features: Floats
-    scores: Floats  # 0..1
+    scores: Floats  # 0..1, the best first
+    relevance: Floats  # how likely each bears on the question, 0..1
 
 
 def weighed(
@@ -55,7 +56,7 @@ def weighed(
     known = [one for id_, one in around.candidates.items() if id_ in around.beside]
     if not known:
         none = np.zeros((0, len(ranking.FEATURES)), np.float32)
-        return Weighed((), none, np.zeros(0, np.float32))
+        return Weighed((), none, none[:, 0], none[:, 0])
     rows = {one.id: at for at, one in enumerate(known)}
     for _, row, _ in around.neighbours:
         if row in around.beside:
@@ -112,10 +113,13 @@ def weighed(
     )
     asks_when = question.text.lower().lstrip().startswith(ASKS_WHEN)
     table = ranking.features(field, vector, idf, most, asks_when)
-    scores = likely(table @ ranking.vector_of(weights))
-    scores += np.array([WORKING_BONUS * (one.state == "working") for one in known], np.float32)
-    order: list[int] = np.lexsort((np.array([one.id for one in known], np.int64), -scores)).tolist()
-    return Weighed(tuple(known[at] for at in order), table[order], np.minimum(scores[order], 1.0))
+    found = scores(table, ranking.vector_of(weights))
+    found += np.array([WORKING_BONUS * (one.state == "working") for one in known], np.float32)
+    order: list[int] = np.lexsort((np.array([one.id for one in known], np.int64), -found)).tolist()
+    relevant = relevance(table, by_words_alone=vectors is None)
+    return Weighed(
+        tuple(known[at] for at in order), table[order], np.minimum(found[order], 1.0), relevant[order]
+    )
 
 
 def best_by_words(said: ByWords, idf: Floats, limit: int) -> list[int]:

@@ -1,0 +1,222 @@
+"""Finding engrams in a real file: by words, by meaning, by what stands beside them; and not finding them."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import apsw
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mimo.errors import Unavailable
+from mimo.services.memory.search import Search
+from mimo.storage import engram_gather, engram_search
+from mimo.storage.engram_search import Filter
+from mimo.storage.sql import rows, run
+
+DAY = 86_400_000
+TALK = [
+    {"content": "Ann: What did you do last weekend?", "session": "s1", "position": 0},
+    {"content": "Bob: I went to the pottery studio and made a bowl", "session": "s1", "position": 1},
+    {"content": "Ann: Nice! Can I see it?", "session": "s1", "position": 2},
+    {"content": "Ann: The car needs new tyres before winter", "session": "s2", "position": 0},
+    {"content": "Bob: Let us call the garage on the corner", "session": "s2", "position": 1},
+]
+
+
+async def test_what_was_said_is_found_by_its_words(store: Any) -> None:
+    await store.put(*TALK)
+    found = await store.find("What bowl was made at the pottery studio?")
+    assert found.hits[0].content.startswith("Bob: I went to the pottery")
+    assert found.arms == {"meaning": "ran", "words": "ran", "context": "ran"}
+    assert not found.abstained
+
+
+async def test_an_answer_without_the_words_of_the_question_is_found_beside_them(store: Any) -> None:
+    await store.put(*TALK, "Somebody else's remark about nothing", "One more remark")
+    found = await store.find("new tyres for the car before winter")
+    assert [hit.session for hit in found.hits[:2]] == ["s2", "s2"]
+
+
+async def test_a_question_about_something_else_is_answered_with_nothing(store: Any) -> None:
+    await store.put(*TALK)
+    found = await store.find("Which quantum chromodynamics lattice did Zoe simulate?")
+    assert found.abstained
+
+
+async def test_an_empty_store_says_nothing_and_does_not_fail(store: Any) -> None:
+    found = await store.find("anything")
+    assert found.abstained
+    assert found.hits == ()
+
+
+async def test_namespaces_do_not_see_one_another(store: Any) -> None:
+    await store.put({"content": "The launch code is blue", "namespace": "work"}, "The launch is at noon")
+    assert {hit.namespace for hit in (await store.find("launch")).hits} == {"home"}
+    assert {hit.namespace for hit in (await store.find("launch", None)).hits} == {"home", "work"}
+    assert (await store.find("launch", "nowhere")).hits == ()
+
+
+@pytest.mark.parametrize("state", ["archived", "forgotten"])
+async def test_a_forgotten_engram_is_not_recalled(store: Any, state: str) -> None:
+    await store.put({"content": "The cellar key hangs behind the door", "state": state})
+    assert (await store.find("Where is the cellar key?")).hits == ()
+
+
+async def test_working_memory_is_found_with_the_rest_and_stands_a_little_higher(store: Any) -> None:
+    await store.put(
+        "The build uses port 8123",
+        {"content": "The build uses port 8124", "state": "working", "expires_at": 1_700_000_600_000},
+        {"content": "The build uses port 8125", "state": "working", "expires_at": 1_699_999_999_000},
+    )
+    found = await store.find("Which port does the build use?")
+    assert [hit.content[-4:] for hit in found.hits] == ["8124", "8123"]
+
+
+async def test_filters_narrow_every_arm(store: Any) -> None:
+    await store.put(
+        {"content": "tea is preferred in the morning", "kind": "preference", "tags": ["drinks", "morning"]},
+        {
+            "content": "tea was bought in the morning",
+            "kind": "fact",
+            "created_at": (1_700_000_000 - 90_000) * 1000,
+        },
+    )
+    assert [h.kind for h in (await store.find("tea in the morning", kinds=("preference",))).hits] == [
+        "preference"
+    ]
+    assert [h.kind for h in (await store.find("tea", tags=("drinks", "morning"))).hits] == ["preference"]
+    assert (await store.find("tea", tags=("drinks", "evening"))).hits == ()
+    since = (1_700_000_000 - 80_000) * 1000
+    assert [h.kind for h in (await store.find("tea", since=since)).hits] == ["preference"]
+    assert [h.kind for h in (await store.find("tea", until=since)).hits] == ["fact"]
+
+
+async def test_what_was_superseded_is_found_only_as_of_then(store: Any) -> None:
+    now = 1_700_000_000_000
+    (newer,) = await store.put({"content": "The office is in Graz", "created_at": now - DAY})
+    await store.put({"content": "The office is in Linz", "created_at": now - 9 * DAY, "superseded_by": newer})
+    assert [h.content for h in (await store.find("Where is the office?")).hits] == ["The office is in Graz"]
+    then = await store.find("Where is the office?", as_of=now - 5 * DAY)
+    assert [h.content for h in then.hits] == ["The office is in Linz"]
+
+
+async def test_an_identifier_is_found_by_its_parts_and_its_parts_by_it(store: Any) -> None:
+    await store.put("parseHttpRequest fails on folded headers", "unrelated text about gardens")
+    assert (await store.find("http request")).hits[0].content.startswith("parseHttp")
+    assert (await store.find("parseHttpRequest")).hits[0].content.startswith("parseHttp")
+
+
+async def test_what_is_not_embedded_yet_is_found_by_words(store: Any) -> None:
+    await store.put({"content": "The heron nests at the mill", "embedded": False}, "Something else entirely")
+    assert (await store.find("heron mill")).hits[0].content == "The heron nests at the mill"
+
+
+async def test_when_the_embedder_is_down_words_answer_and_it_is_said(store: Any) -> None:
+    class Down:
+        model = "hashing"
+
+        async def embed(self, texts: object) -> Any:
+            raise Unavailable("no answer from the embedder")
+
+    await store.put(*TALK)
+    store.search = Search(store.database, Down(), lambda: store.segment, clock=lambda: 1_700_000_000)
+    found = await store.find("pottery studio bowl")
+    assert found.hits[0].content.startswith("Bob: I went")
+    assert found.arms["meaning"] == "did not run: no answer from the embedder"
+
+
+async def test_a_cursor_goes_on_where_the_page_ended(store: Any) -> None:
+    await store.put(*[f"note number {n} about the harvest" for n in range(7)])
+    first, second = await store.find("harvest", limit=4), await store.find("harvest", limit=4, offset=4)
+    assert first.more
+    assert not second.more
+    assert len({hit.id for hit in first.hits + second.hits}) == 7
+
+
+async def test_why_shows_the_part_of_each_arm(store: Any) -> None:
+    await store.put(*TALK)
+    (hit,) = (await store.find("What did Bob make in the pottery studio?", limit=1, why=True)).hits
+    assert hit.why is not None
+    assert {"words", "meaning", "speaker"} <= set(hit.why)
+
+
+async def test_strategies_change_the_order(store: Any) -> None:
+    now = 1_700_000_000_000
+    await store.put(
+        {
+            "content": "the plan for the garden",
+            "created_at": now - 400 * DAY,
+            "importance": 1.0,
+            "reference": "old",
+        },
+        {"content": "the plan for the garden", "created_at": now, "importance": 0.1, "reference": "new"},
+        {
+            "content": "the plan for the garden",
+            "created_at": now - 400 * DAY,
+            "uses": 500,
+            "reference": "used",
+        },
+    )
+    for strategy, expected in {"recent": "new", "important": "old", "popular": "used"}.items():
+        assert (await store.find("plan garden", strategy=strategy)).hits[0].references == (expected,)
+
+
+async def test_a_day_named_in_the_question_prefers_what_is_from_that_day(store: Any) -> None:
+    may, june = 1_683_460_000_000, 1_686_400_000_000  # 7 May and 10 June 2023
+    await store.put({"content": "We walked along the lake", "created_at": june}, "filler one", "filler two")
+    await store.put({"content": "We walked along the lake!", "created_at": may})
+    found = await store.find("Where did we walk on 7 May 2023?")
+    assert found.hits[0].created_at == may
+
+
+@settings(
+    max_examples=50_000 if os.environ.get("MIMO_FAULTS") == "full" else 200,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=80)
+    | st.text("\"'*^:()AND OR NOT{}-+\0x", max_size=40)
+)
+def test_no_text_of_a_question_is_syntax(engrams: apsw.Connection, text: str) -> None:
+    """Any text that a question can be is looked up without an error."""
+    said = engram_gather.by_words(engrams, text, "", Filter(("home",)), 0, {})
+    assert all(term.word for term in said.terms)
+
+
+async def test_every_query_uses_an_index(store: Any) -> None:
+    await store.put(*TALK)
+    asked: list[tuple[str, Any]] = []
+
+    def traced(db: apsw.Connection) -> None:
+        def note(cursor: apsw.Cursor, sql: str, bindings: Any) -> bool:
+            asked.append((sql, bindings))
+            return True
+
+        db.exec_trace = note
+        narrow = Filter(("home",), kinds=("fact",), tags=("x",), since=0, as_of=5)
+        for allowed in (Filter(("home",)), Filter(), narrow):
+            said = engram_gather.by_words(db, "pottery bowl", "", allowed, 0, {})
+            ids = [id_ for ids in said.rows for id_ in ids.tolist()] or [1]
+            engram_gather.gather_around(db, ids, allowed, 0, 3, "hashing")
+            engram_search.labels_of(db, ids)
+        engram_search.rows_with_all(db, ["pottery", "bowl"], ("home",), 5)
+        engram_search.namespace_names(db)
+        db.exec_trace = None
+        run(db, "SELECT * FROM engrams WHERE namespace = ?", ("home",))
+        for sql, bindings in asked:
+            for _, _, _, step in rows(db, "EXPLAIN QUERY PLAN " + sql, bindings):
+                whole = step.startswith("SCAN") and "VIRTUAL TABLE" not in step and "USING" not in step
+                assert not whole, (step, sql)
+
+    await store.database.read(traced)
+    assert len(asked) > 10
+
+
+async def test_the_namespace_alone_uses_an_index(store: Any) -> None:
+    sql = "EXPLAIN QUERY PLAN SELECT * FROM engrams WHERE namespace = ?"
+    plan = await store.database.read(rows, sql, ("home",))
+    assert "USING INDEX engrams_by_namespace" in plan[0][3]
