@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import TracebackType
 
 import trio
 
@@ -46,25 +46,43 @@ class Places:
     def load(self) -> Load:
         return self._bulkhead.load
 
-    @asynccontextmanager
-    async def place(self) -> AsyncGenerator[None]:
-        """Hold a place.
+    def place(self) -> Place:
+        """`async with places.place():` holds a place.
 
         Raises:
             Busy: as many as may wait are waiting already; `details["after"]` is when one may be free.
         """
-        inside = False
+        return Place(self)
+
+    async def enter(self) -> None:
         try:
-            async with self._bulkhead:
-                inside, began = True, trio.current_time()
-                try:
-                    yield
-                finally:
-                    self._usual += 0.1 * (trio.current_time() - began - self._usual)
+            await self._bulkhead.__aenter__()
         except Busy as busy:
-            if inside:  # the handler's own
-                raise
             load = self.load
             after = round(min(60.0, max(0.1, self._usual * (load.waiting + 1) / load.limit)), 1)
             message = f"{load.limit} calls of this kind run and {load.waiting} wait; try again in {after:g} s"
             raise Busy(message, **busy.details, capacity=self._bulkhead.name, after=after) from None
+
+    async def leave(self, seconds: float) -> None:
+        """Give a place back that was held for so long."""
+        self._usual += 0.1 * (seconds - self._usual)
+        await self._bulkhead.__aexit__(None, None, None)
+
+
+class Place:
+    """Written out, because every call of every tool goes through it."""
+
+    __slots__ = ("_began", "_places")
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self._began = 0.0
+
+    async def __aenter__(self) -> None:
+        await self._places.enter()
+        self._began = trio.current_time()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._places.leave(trio.current_time() - self._began)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import TracebackType
 
 import trio
 
@@ -23,18 +24,32 @@ from mimo.tool import Client
 RequestId = int | float | str
 
 
-@dataclass(slots=True, eq=False)
 class Request:
-    """A request in flight. Its scope is what a cancellation cancels."""
+    """A request in flight while its `with` lasts. Its scope is what a cancellation cancels."""
 
-    id: RequestId
-    scope: trio.CancelScope
-    reason: str = ""  # why it was cancelled
+    __slots__ = ("_session", "id", "reason", "scope")
+
+    def __init__(self, session: Session, request_id: RequestId) -> None:
+        self._session = session
+        self.id = request_id
+        self.scope = trio.CancelScope()
+        self.reason = ""  # why it was cancelled
 
     @property
     def cancelled(self) -> bool:
         """Whether it was cancelled by its id: it then gets no answer."""
         return self.scope.cancel_called
+
+    def __enter__(self) -> Request:
+        self._session.take(self)
+        self.scope.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        self._session.drop(self)
+        return self.scope.__exit__(kind, error, trace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,28 +85,29 @@ class Session:
     def in_flight(self) -> Sequence[Request]:
         return list(self._in_flight.values())
 
-    @contextmanager
-    def request(self, request_id: RequestId) -> Generator[Request]:
-        """What runs inside is cancelled by `cancel` with this id; ask the request whether it was.
+    def request(self, request_id: RequestId) -> Request:
+        """What runs inside `with` is cancelled by `cancel` with this id; ask the request whether it was.
 
-        Raises:
+        Raises, on the way in:
             InvalidArguments: a request of this id is in flight.
             Unavailable: mimo is going down.
         """
-        name = _key(request_id)
+        return Request(self, request_id)
+
+    def take(self, request: Request) -> None:
+        """It begins."""
+        name = _key(request.id)
         self._sessions.admit()
         if name in self._in_flight:
-            raise InvalidArguments(f"a request with the id {_short(request_id)} is still in flight")
-        with trio.CancelScope() as scope:
-            request = Request(request_id, scope)
-            self._in_flight[name] = request
-            self.requests += 1
-            self._sessions.began()
-            try:
-                yield request
-            finally:
-                del self._in_flight[name]
-                self._sessions.ended()
+            raise InvalidArguments(f"a request with the id {_short(request.id)} is still in flight")
+        self._in_flight[name] = request
+        self.requests += 1
+        self._sessions.began()
+
+    def drop(self, request: Request) -> None:
+        """It has ended."""
+        del self._in_flight[_key(request.id)]
+        self._sessions.ended()
 
     def cancel(self, request_id: RequestId, reason: str = "") -> bool:
         """Cancel a request in flight. False when there is none: it may just have been answered."""

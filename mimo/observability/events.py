@@ -75,7 +75,11 @@ class Events:
 
     def publish(self, event: E) -> E:
         """Give an event to all who want it. Never waits, and no subscriber can make it fail."""
-        event = replace(event, seq=self._next, at=self._clock())
+        if event.seq:  # published before, and what others hold does not change
+            event = replace(event, seq=self._next, at=self._clock())
+        else:
+            object.__setattr__(event, "seq", self._next)
+            object.__setattr__(event, "at", self._clock())
         self._next += 1
         self._ring.append(event)
         for subscription in self._subscriptions:

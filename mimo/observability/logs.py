@@ -12,8 +12,8 @@ import logging
 import re
 import time
 import traceback
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast
 
@@ -44,14 +44,26 @@ NOBODY = About()
 _about: contextvars.ContextVar[About] = contextvars.ContextVar("mimo_log_about", default=NOBODY)
 
 
-@contextmanager
-def about(*, request: str = "", client: str = "", tool: str = "", private: object = None) -> Generator[None]:
+class _Inside:
+    """Written out, because every call of every tool goes through it."""
+
+    __slots__ = ("_about", "_token")
+
+    def __init__(self, about: About) -> None:
+        self._about = about
+
+    def __enter__(self) -> None:
+        self._token = _about.set(self._about)
+
+    def __exit__(self, *error: object) -> None:
+        _about.reset(self._token)
+
+
+def about(
+    *, request: str = "", client: str = "", tool: str = "", private: object = None
+) -> AbstractContextManager[None]:
     """Lines logged inside, and in tasks started inside, name this request."""
-    token = _about.set(About(request, client, tool, private))
-    try:
-        yield
-    finally:
-        _about.reset(token)
+    return _Inside(About(request, client, tool, private))
 
 
 def configure(level: str = "info", form: Form = "auto", *, fd: int = 2) -> StderrHandler:

@@ -36,6 +36,9 @@ class Metrics:
         self._latest: Callable[[], bytes] = lambda: exposition.generate_latest(registry)
         self._refreshers: list[Callable[[], None]] = []
         self._tools: set[str] = set()
+        # To look a child up by its labels costs more than to count; there are few, and these for every call.
+        self._counted: dict[tuple[str, str], Counter] = {}
+        self._timed: dict[str, Histogram] = {}
 
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(name, text, labels, registry=registry)
@@ -135,8 +138,14 @@ class Metrics:
     def called(self, tool: str | None, outcome: str, seconds: float) -> None:
         """Count a call that has ended; `tool` is None when there is no tool of that name."""
         label = UNKNOWN if tool is None else self._bounded(tool)
-        self.calls.labels(label, outcome).inc()
-        self.call_seconds.labels(label).observe(seconds)
+        counted = self._counted.get((label, outcome))
+        if counted is None:
+            counted = self._counted[label, outcome] = self.calls.labels(label, outcome)
+        timed = self._timed.get(label)
+        if timed is None:
+            timed = self._timed[label] = self.call_seconds.labels(label)
+        counted.inc()
+        timed.observe(seconds)
 
     def before_render(self, refresh: Callable[[], None]) -> None:
         """Ask this function to bring its gauges up to date whenever somebody looks."""

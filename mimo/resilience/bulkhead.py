@@ -58,8 +58,17 @@ class Bulkhead:
             return await function(*arguments)
 
     async def __aenter__(self) -> None:
+        """A free place is taken without a turn of the loop."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        try:
+            self._places.acquire_nowait()
+        except trio.WouldBlock:
+            await self._queue_up()
+        self._entered += 1
+
+    async def _queue_up(self) -> None:
         load = self.load
-        if load.running >= load.limit and load.waiting >= load.queue:
+        if load.waiting >= load.queue:
             self._refused += 1
             raise Busy(
                 f"{self.name} is full: {load.running} of {load.limit} running, {load.waiting} of {load.queue} waiting; "
@@ -70,7 +79,6 @@ class Bulkhead:
                 queue=load.queue,
             )
         await self._places.acquire()
-        self._entered += 1
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

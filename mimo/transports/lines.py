@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import trio
 
@@ -17,25 +17,32 @@ from mimo.protocol.mcp.failures import failure
 from mimo.protocol.mcp.revisions import NEWEST_LEGACY
 from mimo.tool import Client, Json, JsonObject
 from mimo.transports.desk import Desk
-from mimo.transports.outbox import Outbox, Stalled
+from mimo.transports.outbox import Outbox, Sink, Stalled
 from mimo.transports.peer import Peer
+from mimo.transports.pipe import Pipe
 
 # Says a notification before the answer; waits until the client has room for more.
 Tell: TypeAlias = Callable[[str, JsonObject], Awaitable[None]]
 # Answers requests of our own programs, whose methods begin with `mimo/`. Raises only MimoError.
 Control: TypeAlias = Callable[[str, JsonObject, Client, Tell], Awaitable[Json]]
-Stream: TypeAlias = "trio.abc.Stream | trio.StapledStream[trio.abc.SendStream, trio.abc.ReceiveStream]"
-
 OURS = "mimo/"
 CHUNK = 64 * 1024
 # A client that has said all it will say gets its last answers for this long.
 LAST_ANSWERS = 0.8
 
 
+class Source(Protocol):
+    async def receive_some(self, max_bytes: int, /) -> bytes | bytearray: ...
+
+
+class Stream(Source, Sink, Protocol):
+    """Where lines come from and go to: a `Pipe`, or any stream of Trio's."""
+
+
 class LineStream:
     """The lines of a byte stream, as many at a time as have come."""
 
-    def __init__(self, stream: trio.abc.ReceiveStream) -> None:
+    def __init__(self, stream: Source) -> None:
         self._stream = stream
         self._lines = Lines()
         self._ready: deque[bytes | bytearray | Malformed] = deque()
@@ -73,11 +80,15 @@ class Connection:
     def __init__(self, stream: Stream, desk: Desk) -> None:
         self.lines = LineStream(stream)
         self._desk = desk
-        self._outbox = Outbox(stream)
+        self._outbox = Outbox(stream, send_now=stream.send_now if isinstance(stream, Pipe) else None)
         self._leaving = trio.Event()
+        self._peer: Peer | None = None
 
     def say(self, said: Say) -> None:
         self._outbox.put(said.frame + b"\n")
+        # The answer to the only call, or to the last of many, has no other to wait for.
+        if said.last and self._peer is not None and self._peer.busy == 1:
+            self._outbox.flush()
 
     async def room(self) -> None:
         await self._outbox.room()
@@ -106,7 +117,7 @@ class Connection:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._outbox.run)
-                peer = Peer(self._desk, self, nursery, client, principal, session)
+                self._peer = peer = Peer(self._desk, self, nursery, client, principal, session)
                 with self._desk.present(peer):
                     await self._listen(peer, nursery, control)
                     peer.goodbye()

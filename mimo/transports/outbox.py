@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Protocol
 
 import trio
 
@@ -18,16 +20,29 @@ class Stalled(Exception):
     """The client does not read what it is sent."""
 
 
+class Sink(Protocol):
+    async def send_all(self, data: bytes | memoryview, /) -> None: ...
+
+
 class Outbox:
     """Frames in, bytes out, in order. `put` never waits; `room` does, for those who can.
 
-    `run` ends only by cancellation or when the client is lost or stalled.
+    `run` ends only by cancellation or when the client is lost or stalled. `send_now` writes what goes
+    without waiting, and gives how much that was; where a stream has such a thing, `flush` needs no turn of the loop.
     """
 
-    def __init__(self, stream: trio.abc.SendStream, full: int = FULL, patience: float = PATIENCE) -> None:
+    def __init__(
+        self,
+        stream: Sink,
+        full: int = FULL,
+        patience: float = PATIENCE,
+        send_now: Callable[[bytes], int] | None = None,
+    ) -> None:
         self._stream = stream
         self._full = full
         self._patience = patience
+        self._send_now = send_now
+        self._writing = False
         self._waiting: list[bytes] = []
         self._size = 0
         self._scope = trio.CancelScope()
@@ -50,6 +65,17 @@ class Outbox:
         if self._size > CROWDED and self._room.is_set():
             self._room = trio.Event()
 
+    def flush(self) -> None:
+        """Nothing more is to come in this turn of the loop: write what is there, if it goes at once."""
+        if self._send_now is None or self._writing or not 0 < self._size <= CHUNK:
+            return
+        data = b"".join(self._waiting)
+        written = self._send_now(data)
+        self._waiting = [data[written:]] if written < len(data) else []
+        self._sent(written)
+        if not self._waiting:
+            self._empty.set()
+
     async def room(self) -> None:
         """Until the client has read enough of what it was sent."""
         await self._room.wait()
@@ -70,20 +96,28 @@ class Outbox:
                 # What others say in this turn of the loop is there before we run again, and leaves with it.
                 await self._news.wait()
                 self._news = trio.Event()
-                data = memoryview(b"".join(self._waiting))
-                self._waiting.clear()
-                for start in range(0, len(data), CHUNK):
-                    part = data[start : start + CHUNK]
-                    scope.deadline = trio.current_time() + self._patience
-                    await self._stream.send_all(part)
-                    scope.deadline = math.inf
-                    self._sent(len(part))
+                if self._waiting:
+                    await self._write(scope)
                 if not self._waiting:
                     self._empty.set()
         if self._size > self._full:
             raise Stalled(f"{self._size} bytes wait for a client that does not read")
         if self._size:
             raise Stalled(f"nothing was read for {self._patience:g} s")
+
+    async def _write(self, scope: trio.CancelScope) -> None:
+        data = memoryview(b"".join(self._waiting))
+        self._waiting.clear()
+        self._writing = True
+        for start in range(0, len(data), CHUNK):
+            if start:  # a large answer to a fast reader must not keep the loop
+                await trio.lowlevel.checkpoint()
+            part = data[start : start + CHUNK]
+            scope.deadline = trio.current_time() + self._patience
+            await self._stream.send_all(part)
+            scope.deadline = math.inf
+            self._sent(len(part))
+        self._writing = False
 
     def _sent(self, size: int) -> None:
         self._size -= size

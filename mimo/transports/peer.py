@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, cast
 
@@ -73,6 +72,11 @@ class Peer:
         self._quiet = trio.Event()
         self._quiet.set()
 
+    @property
+    def busy(self) -> int:
+        """How many calls are running."""
+        return len(self._scopes)
+
     def receive(self, message: Message | Batch) -> None:
         """Act on a message. Whatever takes time goes on in the nursery."""
         self._act(self.conversation.receive(message))
@@ -129,23 +133,13 @@ class Peer:
             return
         identity = f"{next(_numbers):x}"
         try:
-            with self._scope(identity) as scope:
-                self._scopes[work] = scope
+            with trio.CancelScope() if self._session is None else self._session.request(identity) as held:
+                self._scopes[work] = held if isinstance(held, trio.CancelScope) else held.scope
                 self._say(self.conversation.done(work, await self._result(work, identity)))
         except MimoError as error:
             self._say(self.conversation.failed(work, error))
         finally:
             self._over(work)
-
-    @contextmanager
-    def _scope(self, identity: str) -> Generator[trio.CancelScope]:
-        """What runs inside can be cancelled; the daemon knows of it if it knows of us."""
-        if self._session is None:
-            with trio.CancelScope() as scope:
-                yield scope
-        else:
-            with self._session.request(identity) as request:
-                yield request.scope
 
     def _over(self, work: Work) -> None:
         del self._scopes[work]

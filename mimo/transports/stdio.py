@@ -11,6 +11,7 @@ import trio
 from mimo.transports.desk import Desk
 from mimo.transports.hello import Hello, namespace_of
 from mimo.transports.lines import Connection
+from mimo.transports.pipe import Pipe
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 
@@ -28,8 +29,9 @@ class StdioDoor:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         with _stdio() as (source, sink):
-            stream = trio.StapledStream(trio.lowlevel.FdStream(sink), trio.lowlevel.FdStream(source))
-            self._connection = connection = Connection(stream, self._desk)
+            # They make the descriptors non-blocking, and close them.
+            owners = trio.StapledStream(trio.lowlevel.FdStream(sink), trio.lowlevel.FdStream(source))
+            self._connection = connection = Connection(Pipe(source, sink), self._desk)
             hello = Hello("bridge", cwd=self._cwd, pid=os.getppid(), env=self._env)
             client = hello.client(namespace_of(self._env, self._cwd, self._home), os.getuid())
             task_status.started()
@@ -37,7 +39,7 @@ class StdioDoor:
                 await connection.run(client, "stdio", door="stdio")
             finally:
                 self.ended.set()
-                await trio.aclose_forcefully(stream)
+                await trio.aclose_forcefully(owners)
 
     async def drain(self) -> None:
         """Answer what is in flight, and hang up."""

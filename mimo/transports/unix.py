@@ -20,6 +20,7 @@ from mimo.transports.desk import Desk
 from mimo.transports.hello import USER, Hello, namespace_of, read_hello
 from mimo.transports.lines import Connection, Control
 from mimo.transports.outbox import Stalled
+from mimo.transports.pipe import Pipe
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,8 @@ class UnixDoor:
         await trio.lowlevel.checkpoint()
 
     async def _serve(self, stream: trio.SocketStream) -> None:
-        connection = Connection(stream, self._desk)
+        descriptor = stream.socket.fileno()
+        connection = Connection(Pipe(descriptor, descriptor), self._desk)
         self._connections.add(connection)
         self.idle_since = None
         try:
