@@ -7,6 +7,7 @@ instruction set; `isas()` are those of this machine.
 - `cosine_similarity(a, b)`, `batch_similarity(query, rows)`: cosine, from -1 to 1
 - `top_k(query, rows, k, live=None)`: the k largest products with rows, which `normalize` makes cosines
 - `normalize(rows)`, `quantize_int8`, `dequantize_int8`, `binarize`, `hamming`, `to_f16`, `from_f16`
+- `mimo_core.encoder.Encoder(folder)`: texts to vectors; a module of its own, as few programs need it
 - `VectorIndex(dim, tiers)`: rows under ids, in several precisions side by side, searched while they change
 
 What is odd has one answer everywhere:
