@@ -1,5 +1,6 @@
 """What all tests share: a short-pathed data directory, and a real daemon in it."""
 
+import inspect
 import os
 import signal
 import socket
@@ -13,8 +14,17 @@ from pathlib import Path
 import pytest
 
 from mimo.home import Home
+from mimo.observability.loop import run_watched
 
 PATIENCE = 30.0  # seconds for whatever a subprocess owes us; generous, because machines are loaded
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whoever holds up the event loop fails the test in which it happens; a test that does it itself says so."""
+    for item in items:
+        watched = isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj)
+        if watched and item.get_closest_marker("holds_up_the_loop") is None:
+            item.add_marker(pytest.mark.trio(run=run_watched))
 
 
 @dataclass

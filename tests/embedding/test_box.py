@@ -88,6 +88,7 @@ async def test_a_model_that_is_not_there_is_said(tmp_path: Path) -> None:
         _ = box.model
 
 
+@pytest.mark.holds_up_the_loop
 @pytest.mark.parametrize("size", [0, 4, 64])
 async def test_a_damaged_model_is_said(tmp_path: Path, size: int) -> None:
     shutil.copy(FOLDER / "vocab.txt", tmp_path)

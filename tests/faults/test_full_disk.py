@@ -144,6 +144,7 @@ async def fill_some(database: Database, first: int, many: int) -> int:
     return len([await database.write(add_long, number) for number in range(first, first + many)])
 
 
+@pytest.mark.holds_up_the_loop
 async def test_a_full_disk_damages_nothing(
     small_disk: Path, notes: list[Migration], counts: Callable[[int, int], int]
 ) -> None:

@@ -62,6 +62,7 @@ def judge(path: Path, acked: set[int]) -> tuple[int, int]:
         shutil.rmtree(path.parent)
 
 
+@pytest.mark.holds_up_the_loop
 async def test_no_power_cut_loses_what_was_acknowledged(
     tmp_path: Path,
     disks: Callable[[], Any],

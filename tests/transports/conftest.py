@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import trio
+from mcp_types import jsonrpc, methods
 from pydantic import Field
 
 from mimo.errors import Busy, Conflict, NotFound
@@ -252,8 +253,6 @@ class Talker:
         return frame
 
     def check(self, frame: dict[str, Any]) -> None:
-        methods = pytest.importorskip("mcp_types.methods")
-        jsonrpc = pytest.importorskip("mcp_types.jsonrpc")
         if "method" in frame:
             side = methods.SERVER_REQUESTS if "id" in frame else methods.SERVER_NOTIFICATIONS
             side[(frame["method"], self.revision)].model_validate(frame)
