@@ -213,6 +213,8 @@ def build(
             desk,
             events,
             metrics,
+            database,
+            memory.controls,
             lambda: health(database.stats(), embedder.state, house.root.tree()),
         )
         web = [Child("mcp", mcp.run), Child("http", http.run, grace=5)]

@@ -5,7 +5,8 @@ Its own page, because importing it imports a web server, which a daemon without 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mimo.gateway.gate import Gate
@@ -13,13 +14,20 @@ from mimo.gateway.keys import Keyring
 from mimo.observability.events import Events
 from mimo.observability.metrics import Metrics
 from mimo.protocol.openapi import Operation
+from mimo.services.memory.carried_lines import memory_line
+from mimo.services.memory.controls import Controls
+from mimo.services.memory.names import name_of, number_of
 from mimo.settings import Http
+from mimo.storage.database import Database
+from mimo.storage.engram_transfer import carried
+from mimo.tool import JsonObject
 from mimo.transports.desk import Desk
 from mimo.transports.http.door import Address, HttpDoor
 from mimo.transports.http.exchange import Route
 from mimo.transports.http.guard import Guard
 from mimo.transports.http.house import document_routes, event_routes, health_routes, metrics_routes
 from mimo.transports.http.mcp import McpOverHttp
+from mimo.transports.http.memories import Listing, memory_routes
 from mimo.transports.http.router import Router
 from mimo.transports.http.tools import tool_routes
 
@@ -31,6 +39,8 @@ def http_door(
     desk: Desk,
     events: Events,
     metrics: Metrics,
+    database: Database,
+    memory: Controls,
     health: Callable[[], Mapping[str, Any]],
 ) -> tuple[HttpDoor, McpOverHttp]:
     """The door, and what keeps the sessions of MCP's legacy clients; both are children of the tree."""
@@ -42,10 +52,18 @@ def http_door(
     def operations() -> list[Operation]:
         return [route.operation for route in routes]
 
+    toolbox = gate.dispatch.toolbox
     routes: list[Route] = [
         *health_routes(health),
         *metrics_routes(metrics),
-        *tool_routes(gate, gate.dispatch.toolbox),
+        *tool_routes(gate, toolbox),
+        *memory_routes(
+            gate,
+            lambda name: toolbox.schema(toolbox.find(name)),
+            listing(database),
+            memory.streams()["mimo/export"],
+            memory.methods()["mimo/import"],
+        ),
         *event_routes(events),
         *document_routes(operations),
     ]
@@ -57,3 +75,18 @@ def http_door(
         return sum(not key.is_owner for key in keyring.keys)
 
     return HttpDoor(router, address, keys, connections=settings.connections), mcp
+
+
+def listing(database: Database) -> Listing:
+    """What is alive, as an export has it, page by page."""
+
+    async def page(
+        namespace: str | None, after: str | None, limit: int
+    ) -> tuple[Sequence[JsonObject], str | None]:
+        begin = 0 if after is None else number_of(after)
+        found = await database.read(carried, namespace, begin, limit)
+        alive = [json.loads(memory_line(each)) for each in found if each.engram.state in {"live", "working"}]
+        last = name_of(found[-1].engram.id) if len(found) == limit else None
+        return [{name: each[name] for name in each if name != "t"} for each in alive], last
+
+    return page

@@ -60,8 +60,8 @@ class HttpDoor:
         self._router = router
         self._server = Server(router, certificate=address.certificate, connections=connections)
         self._bound: Sequence[socket.socket] = ()
+        self._port = 0
         self.state = "closed"
-        self._draining = False
 
     @property
     def connections(self) -> int:
@@ -71,7 +71,7 @@ class HttpDoor:
     def url(self) -> str:
         """Where it listens; the port that was chosen, when any would do."""
         scheme = "https" if self._address.certificate else "http"
-        port = self._bound[0].getsockname()[1] if self._bound else self._address.port
+        port = self._port or self._address.port
         host = f"[{self._address.host}]" if ":" in self._address.host else self._address.host
         return f"{scheme}://{host}:{port}"
 
@@ -93,6 +93,7 @@ class HttpDoor:
                     task_status.started()
                     waited = True
                 await trio.sleep(AGAIN_SECONDS)
+            self._port = self._bound[0].getsockname()[1]
             self.state = "open"
             log.info("listening", extra={"url": self.url})
             if waited:
@@ -108,10 +109,10 @@ class HttpDoor:
     async def drain(self) -> None:
         """Let nobody in, end the streams, answer what is in flight."""
         self._router.leave()
-        if self._bound:
-            await self._server.drain()
-        else:
-            await trio.lowlevel.checkpoint()
+        self.state = "draining"
+        for each in self._bound:
+            each.close()
+        await self._server.drain()
 
     def _tell(self, state: str, message: str, why: str) -> None:
         if self.state != state:  # once, not every time that we look again

@@ -40,6 +40,10 @@ _FULL = (
 )
 
 
+class _Gone(OSError):
+    """There is nobody to send it to."""
+
+
 class Server:
     """Serves the sockets that it is given, which stay open when `run` ends. May run again."""
 
@@ -109,7 +113,7 @@ class Server:
         if len(self._open) >= self._most:
             await _turn_away(stream)
             return
-        connection = _Connection(self, self._application, self._config, self._context, stream)
+        connection = _Connection(self, self._app, self._config, self._context, stream)
         self._open.add(connection)
         try:
             await connection.run()
@@ -129,7 +133,25 @@ class Server:
             for connection in self._open:
                 connection.cut()
 
-    async def _application(self, scope: Any, receive: Receive, send: Send, *_: object) -> None:
+
+class _Connection(TCPServer):
+    """One client."""
+
+    def __init__(self, server: Server, app: Any, config: Config, context: WorkerContext, stream: Any) -> None:
+        super().__init__(cast("Any", self._apply), config, context, cast("Any", ConnectionState({})), stream)
+        self._server = server
+        self._application = app
+        self._is_lost = False
+        self._begun = 0  # requests
+        self._idle = True
+        self._over = False
+        self._reading = trio.CancelScope()
+
+    def cut(self) -> None:
+        stream: Any = self.stream
+        getattr(stream, "transport_stream", stream).socket.close()
+
+    async def _apply(self, scope: Any, receive: Receive, send: Send, *_: object) -> None:
         """The application, with its last words shielded.
 
         Hypercorn tells a request's end to whoever still listens on `receive` while the last `send` is not yet
@@ -145,10 +167,12 @@ class Server:
             return message
 
         async def sending(message: dict[str, Any]) -> None:
+            if self._is_lost:
+                raise _Gone
             if message["type"] != "http.response.body" or message.get("more_body"):
                 await send(message)
                 return
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + self.write_seconds):
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + self._server.write_seconds):
                 if not has_body:
                     await send(message)
                     return
@@ -157,23 +181,10 @@ class Server:
                     await send(message)
                     nursery.cancel_scope.cancel()
 
-        await self._app(scope, receiving, sending)
-
-
-class _Connection(TCPServer):
-    """One client."""
-
-    def __init__(self, server: Server, app: Any, config: Config, context: WorkerContext, stream: Any) -> None:
-        super().__init__(app, config, context, cast("Any", ConnectionState({})), stream)
-        self._server = server
-        self._begun = 0  # requests
-        self._idle = True
-        self._over = False
-        self._reading = trio.CancelScope()
-
-    def cut(self) -> None:
-        stream: Any = self.stream
-        getattr(stream, "transport_stream", stream).socket.close()
+        try:
+            await self._application(scope, receiving, sending)
+        except* _Gone:
+            pass  # what the application could not say, nobody waits for
 
     async def protocol_send(self, event: Event) -> None:
         if isinstance(event, RawData):
@@ -205,6 +216,7 @@ class _Connection(TCPServer):
                 return
 
     async def _lost(self) -> None:
+        self._is_lost = True
         await self.protocol.handle(Closed())
 
     async def _read_data(self) -> None:
