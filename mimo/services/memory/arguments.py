@@ -22,7 +22,23 @@ def _tag(tag: str) -> str:
     return tag
 
 
+def _whole(text: str) -> str:
+    """UTF-16 torn apart somewhere on its way: SQLite keeps whole characters only."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"half a character (a lone surrogate) at {error.start}; send whole ones") from None
+    return text
+
+
+def _name(name: str) -> str:
+    if not name.isprintable():
+        raise ValueError("printable characters only")
+    return name
+
+
 def _text(text: str) -> str:
+    _whole(text)
     if not text.strip():
         raise ValueError("there is nothing in it; say what is to be remembered")
     if "\0" in text:
@@ -43,7 +59,7 @@ Text: TypeAlias = Annotated[str, AfterValidator(_text)]
 Kind: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 Tag: TypeAlias = Annotated[str, Field(max_length=100), AfterValidator(_tag)]
 Tags: TypeAlias = Annotated[list[Tag], Field(max_length=MOST_TAGS)]
-Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]
+Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_name)]
 Namespace: TypeAlias = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_space)]
 Importance: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 Id: TypeAlias = Annotated[str, Field(min_length=2, max_length=40)]
@@ -121,7 +137,7 @@ class Search(Arguments):
     """Use when earlier work may bear on the question: recall what was said, decided, preferred, tried or learned
     (notes, history, "last time", "we agreed"). Search before answering from scratch. Says so when nothing fits."""
 
-    query: Annotated[str, Field(min_length=1, max_length=20_000)] = Field(
+    query: Annotated[str, Field(min_length=1, max_length=20_000), AfterValidator(_whole)] = Field(
         description="plain words, or a question"
     )
     namespace: Namespace | None = Field(
@@ -187,7 +203,7 @@ class Context(Arguments):
     """Use when a session starts, or the thread is lost: what matters now in this project (protected notes,
     preferences, recent decisions, unfinished work), and with `task` what bears on it."""
 
-    task: Annotated[str, Field(max_length=20_000)] = ""
+    task: Annotated[str, Field(max_length=20_000), AfterValidator(_whole)] = ""
     namespace: Namespace | None = None
     max_chars: int = Field(default=1_500, ge=200, le=MOST_CHARS)
     format: Literal["text", "json", "hook"] = "text"

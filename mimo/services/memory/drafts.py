@@ -138,8 +138,8 @@ def _source(said: str | Mapping[str, str] | None, client: Client, where: str) ->
             raise InvalidArguments(
                 f"{where}source.trust must be one of {', '.join(_TRUSTS)} (got {claimed[:40]!r})"
             )
-    if len(who) > 200 or len(tool) > 200:
-        raise InvalidArguments(f"{where}source: at most 200 characters each")
+    if len(who) > 200 or len(tool) > 200 or not f"{who}{tool}".isprintable():
+        raise InvalidArguments(f"{where}source: at most 200 printable characters each")
     if client.trust in {Trust.TOOL, Trust.WEB}:
         claimed = max(claimed, client.trust.value, key=_TRUSTS.index)
     return who, tool, claimed

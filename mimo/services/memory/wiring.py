@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mimo.embedding.embedder import Embedder
@@ -18,6 +18,7 @@ from mimo.services.memory.fading import Fade
 from mimo.services.memory.finding import Finding
 from mimo.services.memory.meaning import Meaning
 from mimo.services.memory.merging import Merging
+from mimo.services.memory.moments import now_ms
 from mimo.services.memory.offers import Offers
 from mimo.services.memory.search import Search
 from mimo.services.memory.service import Memory
@@ -42,24 +43,30 @@ class Wired:
 
 
 def wired(
-    database: Database, events: Events, metrics: Metrics, embedder: Embedder, *others: Embedder
+    database: Database,
+    events: Events,
+    metrics: Metrics,
+    embedder: Embedder,
+    *others: Embedder,
+    clock: Callable[[], int] = now_ms,
 ) -> Wired:
     """At rest. `others` may answer for vectors that they left here (see meaning.py)."""
     meaning = Meaning(database, Segments(), embedder, *others)
-    embedding = Embedding(database, embedder, events, metrics)
-    use = Use(database)
-    merging = Merging(database, meaning, events)
-    search = Search(database, meaning, meaning.near, clock=time.time)
-    finding = Finding(database, search, events, use.note)
-    context = Context(database, finding)
-    consolidation = Consolidation(database, meaning, merging, events)
-    fade = Fade(database, events)
+    use = Use(database, clock=clock)
+    search = Search(database, meaning, meaning.near, clock=lambda: clock() / 1000)
+    finding = Finding(database, search, events, use.note, clock=clock)
+    context = Context(database, finding, clock=clock)
+    merging = Merging(database, meaning, events, clock=clock)
+    consolidation = Consolidation(database, meaning, merging, events, clock=clock)
+    fade = Fade(database, events, clock=clock)
     return Wired(
-        service=Memory(Adding(database, events), finding, Editing(database, events), context),
+        service=Memory(
+            Adding(database, events, clock=clock), finding, Editing(database, events, clock=clock), context
+        ),
         offers=Offers(database, finding, context),
-        controls=Controls(consolidation, fade, Transfer(database)),
+        controls=Controls(consolidation, fade, Transfer(database, clock=clock)),
         meaning=meaning,
-        embedding=embedding,
+        embedding=Embedding(database, embedder, events, metrics, clock=clock),
         use=use,
         consolidation=consolidation,
         fade=fade,
