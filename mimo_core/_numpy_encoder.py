@@ -137,18 +137,12 @@ def _equal_runs(lengths: npt.NDArray[np.int32]) -> Iterator[tuple[int, int, int]
 def _matrix(weights: Weights, name: str) -> tuple[Floats, Floats]:
     """A matrix, from its panels of halves, and its bias.
 
-    A half's bits, moved to a float's places and scaled by 2^112, are its value: three times faster than
-    NumPy's own conversion with a transposition after it, and most of what a cold start costs.
+    Inputs become rows, and the matrix their transpose: so panels stay in pieces of 16 and are converted at once,
+    which halves what a cold start costs.
     """
-    panels = weights[name + ".weight"].view(np.uint16).transpose(1, 0, 2)
-    bits = panels.astype(np.uint32, order="C")
-    signs = (bits & 0x8000) << 16
-    bits &= 0x7FFF
-    bits <<= 13
-    floats = bits.view(np.float32)
-    floats *= np.float32(2.0**112)
-    bits |= signs
-    return floats.reshape(len(floats), -1).T, _column(weights[name + ".bias"])
+    panels = weights[name + ".weight"]
+    rows = panels.transpose(1, 0, 2).astype(np.float32, order="C").reshape(panels.shape[1], -1)
+    return rows.T, _column(weights[name + ".bias"])
 
 
 def _column(vector: Floats) -> Floats:
