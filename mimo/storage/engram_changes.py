@@ -142,7 +142,7 @@ def absorb(db: apsw.Connection, duplicate: int, into: int, by: By) -> bool:
     )
     run(
         db,
-        "UPDATE engrams SET importance = max(importance, d.importance),"
+        "UPDATE engrams SET importance = max(engrams.importance, d.importance),"
         " decay_rate = min(engrams.decay_rate, d.decay_rate), access_count = engrams.access_count + d.access_count"
         " FROM (SELECT importance, decay_rate, access_count FROM engrams WHERE id = ?) AS d WHERE id = ?",
         (duplicate, into),

@@ -13,6 +13,7 @@ from mimo.services.memory import arguments, full_texts, news, texts
 from mimo.services.memory.found import Found, Hit, Question
 from mimo.services.memory.moments import moment, now_ms
 from mimo.services.memory.names import name_of, numbers_of
+from mimo.services.memory.packing import packed
 from mimo.services.memory.search import Search
 from mimo.services.memory.spaces import readable
 from mimo.services.memory.times import Span, span_of
@@ -46,6 +47,8 @@ class Finding:
         hits = found.hits[:NEAREST] if found.abstained else found.hits
         kept, rest = _fitting(hits, asked)
         following = offset + len(kept)
+        if asked.format == "text":
+            kept = packed(kept, None)  # who reads it need not read it twice; programs count what they get
         cursor = _cursor(asked, following) if (rest or found.more) and not found.abstained else None
         if not found.abstained:
             self._used([hit.id for hit in kept])

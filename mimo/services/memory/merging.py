@@ -23,7 +23,7 @@ from mimo.vector import from_blob
 VERY_CLOSE = 0.96
 PORTION = 256
 # Articles say nothing; all else does, "not" above all.
-_SILENT = frozenset({"a", "an", "the"})
+_SILENT = frozenset({"a", "an", "An", "the", "The"})
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?|[^\w\s]")
 _STOPS = frozenset(".,;!?…\"'`“”’()")
 
@@ -37,8 +37,8 @@ def same_words(one: str, other: str) -> bool:
 def _words(text: str) -> list[str]:
     return sorted(
         word.casefold() if len(word) > 1 and word[1:].islower() else word
-        for word in _WORD.findall(text)
-        if word not in _STOPS and word.casefold() not in _SILENT
+        for word in _WORD.findall(text[:1].lower() + text[1:])
+        if word not in _STOPS and word not in _SILENT
     )
 
 

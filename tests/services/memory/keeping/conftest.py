@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +51,13 @@ class Words:
 
     def _direction(self, text: str) -> npt.NDArray[np.float32]:
         total = np.full(self.dim, 1e-3, np.float32)
-        for word in text.lower().split():
-            seed = int.from_bytes(
-                hashlib.sha256(f"{self.model} {word.strip('.,!?')}".encode()).digest()[:8], "little"
-            )
-            total += np.random.default_rng(seed).standard_normal(self.dim).astype(np.float32)
+        for word, count in Counter(text.lower().split()).items():
+            total += count * self._word(word.strip(".,!?"))
         return total / np.linalg.norm(total)
+
+    def _word(self, word: str) -> npt.NDArray[np.float32]:
+        seed = int.from_bytes(hashlib.sha256(f"{self.model} {word}".encode()).digest()[:8], "little")
+        return np.random.default_rng(seed).standard_normal(self.dim).astype(np.float32)
 
 
 class Living:
@@ -80,6 +83,13 @@ class Living:
             await nursery.start(self.parts.embedding.run)
             await nursery.start(self.parts.use.run)
             task_status.started()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self.run)
+            yield
+            nursery.cancel_scope.cancel()
 
     async def call(self, tool: str, client: Client | None = None, **arguments: Any) -> Answer:
         return await self._dispatch.call(tool, arguments, Call("1", client or self.client))
@@ -126,7 +136,12 @@ async def database(home: Home, nursery: trio.Nursery) -> AsyncIterator[Database]
 @pytest.fixture
 async def memory(database: Database) -> AsyncIterator[Living]:
     it = Living(database, Words())
-    async with trio.open_nursery() as mine:
-        await mine.start(it.run)
+    async with it.running():
         yield it
-        mine.cancel_scope.cancel()
+
+
+@pytest.fixture
+async def living(database: Database) -> Callable[..., Living]:
+    """Memories over one database, one after the other, each with its models: the chosen one first."""
+    await trio.lowlevel.checkpoint()
+    return lambda *models: Living(database, *(Words(model) for model in models or ("words",)))

@@ -19,7 +19,10 @@ async def one(memory: Any, id_: str, **more: Any) -> Any:
 async def test_a_corrected_memory_is_found_by_its_new_words_only(memory: Any) -> None:
     id_ = await memory.add("The capital is Bonn", kind="fact")
     await memory.settled()
-    assert await memory.text("memory_edit", action="update", ids=[id_], content="The capital is Berlin") == "updated m1"
+    assert (
+        await memory.text("memory_edit", action="update", ids=[id_], content="The capital is Berlin")
+        == "updated m1"
+    )
     assert await memory.found("Berlin") == ["The capital is Berlin"]
     await memory.settled()
     found = await memory.data("memory_search", query="Bonn", namespace="proj", why=True)
@@ -84,9 +87,14 @@ async def test_superseding_can_be_said_later(memory: Any) -> None:
 async def test_the_last_change_is_taken_back_as_a_whole_and_then_the_one_before(memory: Any) -> None:
     await memory.call("memory_add", items=[{"content": "Alpha one", "tags": ["x"]}, {"content": "Alpha two"}])
     before = [await one(memory, id_) for id_ in ("m1", "m2")]
-    await memory.call("memory_edit", action="update", ids=["m1", "m2"], content="Beta", tags=["y"], importance=1)
+    await memory.call(
+        "memory_edit", action="update", ids=["m1", "m2"], content="Beta", tags=["y"], importance=1
+    )
     await memory.call("memory_edit", action="forget", ids=["m1", "m2"])
-    assert await memory.text("memory_edit", action="undo") == "restored m2 (it was forgotten)\nrestored m1 (it was forgotten)"
+    assert (
+        await memory.text("memory_edit", action="undo")
+        == "restored m2 (it was forgotten)\nrestored m1 (it was forgotten)"
+    )
     await memory.call("memory_edit", action="undo")
     again = [await one(memory, id_) for id_ in ("m1", "m2")]
     for was, is_ in zip(before, again, strict=True):
@@ -124,9 +132,15 @@ async def test_history_tells_each_change_and_what_was_before(memory: Any) -> Non
     await memory.call("memory_edit", action="update", ids=[id_], content="Two")
     await memory.call("memory_edit", action="undo")
     history = (await one(memory, id_, history=True))["history"]
-    assert [(each["op"], each["undone"]) for each in history] == [("added", False), ("updated", True), ("undone", False)]
+    assert [(each["op"], each["undone"]) for each in history] == [
+        ("added", False),
+        ("updated", True),
+        ("undone", False),
+    ]
     assert history[1]["before"] == {"content": "One"}
-    assert "updated by tester; content was 'One' (undone)" in await memory.text("memory_get", ids=[id_], history=True)
+    assert "updated by tester; content was 'One' (undone)" in await memory.text(
+        "memory_get", ids=[id_], history=True
+    )
 
 
 async def test_a_key_makes_an_edit_once(memory: Any) -> None:
@@ -148,12 +162,17 @@ async def test_a_secret_does_not_come_in_by_an_edit(memory: Any) -> None:
 async def test_a_purged_memory_leaves_no_byte_behind(memory: Any, home: Home) -> None:
     await memory.add("A thing that stays, with the word marmalade")
     word = "xylophagous"
-    id_ = await memory.add(f"The {word} beetle, and {word}Horn", tags=[f"{word}-tag"], reference=f"{word}-ref", session=f"{word}-session")
+    id_ = await memory.add(
+        f"The {word} beetle, and {word}Horn",
+        tags=[f"{word}-tag"],
+        reference=f"{word}-ref",
+        session=f"{word}-session",
+    )
     await memory.add(f"the {word} beetle, and {word}Horn", session=f"{word}-2")
     await memory.call("memory_edit", action="update", ids=[id_], content=f"Two {word} beetles")
     await memory.add(f"Another {word}", supersedes=[id_])
     await memory.settled()
-    files = [path for path in Path(home).iterdir() if path.name.startswith("mimo.db")]
+    files = [Path(f"{home.database}{end}") for end in ("", "-wal", "-shm")]
     stem = word[:9].encode()
     assert any(stem in path.read_bytes() for path in files)
     await memory.call("memory_edit", action="purge", ids=[id_, "m3"])
@@ -192,7 +211,9 @@ REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "error", "sentence"), REFUSED, ids=[str(n) for n in range(len(REFUSED))])
+@pytest.mark.parametrize(
+    ("arguments", "error", "sentence"), REFUSED, ids=[str(n) for n in range(len(REFUSED))]
+)
 async def test_what_does_not_fit_changes_nothing(
     memory: Any, arguments: dict[str, Any], error: type[Exception], sentence: str
 ) -> None:

@@ -1,0 +1,128 @@
+"""Vectors made in the background, kept in memory, and rebuilt: nothing waits for them, nothing is lost with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+
+from mimo.storage.changes import prune_changes
+from mimo.storage.engram_vectors import count_waiting, models, store_vectors, vector_of, waiting
+
+pytestmark = pytest.mark.vectors
+
+
+async def test_an_embedder_that_is_down_keeps_nobody_from_adding_and_finding(memory: Any) -> None:
+    memory.embedder.down = True
+    await memory.add("The boat leaves at nine")
+    found = await memory.data("memory_search", query="boat", namespace="proj")
+    assert [hit["content"] for hit in found["results"]] == ["The boat leaves at nine"]
+    assert found["arms"]["words"] == "ran"
+    assert found["arms"]["meaning"] != "ran"
+    assert await memory.database.read(count_waiting) == 1
+    memory.embedder.down = False
+    await memory.settled()
+    assert (await memory.data("memory_search", query="boat", namespace="proj"))["arms"]["meaning"] == "ran"
+    assert [event.what for event in memory.told("system:degraded")] == ["meaning"]
+
+
+async def test_the_queue_survives_and_drains_after_a_restart(database: Any, living: Any) -> None:
+    first = living()
+    first.embedder.down = True
+    async with first.running():
+        for n in range(5):
+            await first.add(f"note number {n}")
+    assert await database.read(count_waiting) == 5
+    second = living()
+    async with second.running():
+        await second.settled()
+        assert len(second.parts.meaning.near()) == 5
+
+
+async def test_vectors_are_read_again_at_the_start(living: Any) -> None:
+    first = living()
+    async with first.running():
+        await first.call("memory_add", items=[{"content": f"note number {n}"} for n in range(40)])
+        await first.call("memory_edit", action="forget", ids=["m3"])
+        await first.settled()
+    second = living()
+    async with second.running():
+        await second.settled()
+        near = second.parts.meaning.near()
+        assert len(near) == 39
+        assert 3 not in near
+        assert second.embedder.asked == []
+
+
+async def test_a_gap_in_the_change_log_is_answered_by_reading_everything_again(memory: Any) -> None:
+    await memory.add("One")
+    await memory.settled()
+
+    def behind_its_back(db: Any) -> None:
+        """A hundred changes and no log of them."""
+        for n in range(2, 7):
+            db.execute(
+                "INSERT INTO engrams (namespace, state_since, content, content_hash, created_at, stored_at, changed_at,"
+                " accessed_at) VALUES ('proj', 0, ?, zeroblob(32), 0, 0, 0, 0)",
+                (f"number {n}",),
+            ).fetchall()
+        made = [(each, b"\x00\x3c" + bytes(126)) for each in waiting(db, 1 << 60, 100)]
+        store_vectors(db, "words", 64, made)
+        prune_changes(db, keep=0)
+        db.execute("INSERT INTO change (kind, id, op) VALUES ('note', 1, 'add')").fetchall()
+
+    await memory.database.write(behind_its_back)
+    await memory.parts.meaning.caught_up(memory.database.changed.last)
+    assert len(memory.parts.meaning.near()) == 6
+
+
+async def test_a_changed_model_takes_over_when_it_has_everything(database: Any, living: Any) -> None:
+    old = living("old")
+    async with old.running():
+        for n in range(3):
+            await old.add(f"note number {n}")
+        await old.settled()
+    new = living("new", "old")
+    new.embedder.down = True
+    async with new.running():
+        await new.parts.meaning.caught_up(database.changed.last)
+        assert new.parts.meaning.model == "old"
+        found = await new.data("memory_search", query="note number 2", namespace="proj")
+        assert found["arms"]["meaning"] == "ran"
+    assert [model.name for model in await database.read(models)] == ["old"]
+    later = living("new", "old")
+    async with later.running():
+        await later.settled()
+        with trio.fail_after(5):
+            while [model.name for model in await database.read(models)] != ["new"]:
+                await database.changed.wait(database.changed.last)
+        await later.parts.meaning.caught_up(database.changed.last)
+        assert later.parts.meaning.model == "new"
+        assert len(later.parts.meaning.near()) == 3
+        assert (await later.data("memory_search", query="note", namespace="proj"))["arms"]["meaning"] == "ran"
+
+
+async def test_a_text_that_was_reworded_while_it_was_embedded_waits_for_its_new_vector(
+    database: Any, living: Any
+) -> None:
+    one = living()
+    one.embedder.down = True
+    async with one.running():
+        await one.add("Before")
+        batch = await database.read(waiting, 1 << 60, 10)
+        await one.call("memory_edit", action="update", ids=["m1"], content="After")
+        kept = await database.write(store_vectors, "words", 64, [(batch[0], b"\x00\x3c" + bytes(126))])
+    assert kept == 0
+    assert await database.read(count_waiting) == 1
+    assert await database.read(vector_of, "words", 1) is None
+
+
+async def test_many_and_long_texts_come_through_in_portions(memory: Any) -> None:
+    items = [{"content": f"{n} " + "word " * 3_000} for n in range(20)] + [
+        {"content": f"short {n}"} for n in range(60)
+    ]
+    await memory.call("memory_add", items=items)
+    await memory.settled()
+    assert len(memory.parts.meaning.near()) == 80
+    assert sum(event.count for event in memory.told("memory:embedded")) == 80
