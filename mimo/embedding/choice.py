@@ -1,0 +1,32 @@
+"""The embedder that somebody has chosen, by its provider's name."""
+
+from __future__ import annotations
+
+from mimo.embedding.box import Box
+from mimo.embedding.embedder import Embedder
+from mimo.embedding.ollama import ollama
+from mimo.embedding.openai import openai
+from mimo.embedding.remote import Pace
+from mimo.errors import Unusable
+
+
+def chosen(
+    provider: str, *, model: str = "", url: str = "", key: str = "", dim: int | None = None, batch: int = 32
+) -> Embedder:
+    """The model in the box, or one behind an address. Nobody is called yet, and nothing loaded.
+
+    Raises:
+        Unusable: what the provider needs is not said.
+    """
+    if provider == "box":
+        return Box()
+    # Stored vectors carry their dimension, and search needs it before the service has answered once.
+    for name, said in (("model", model), ("dimension", dim)):
+        if not said:
+            raise Unusable(f"embedding.provider is {provider}, so set embedding.{name} too")
+    where = {"base": url} if url else {}
+    if provider == "ollama":
+        return ollama(model, dim=dim or 0, pace=Pace(batch=batch), **where)
+    if provider == "openai":
+        return openai(model, key=key or None, dim=dim or 0, pace=Pace(batch=batch), **where)
+    raise Unusable(f"embedding.provider must be box, ollama or openai (got {provider!r})")
