@@ -24,9 +24,10 @@ def chosen(
     for name, said in (("model", model), ("dimension", dim)):
         if not said:
             raise Unusable(f"embedding.provider is {provider}, so set embedding.{name} too")
-    where = {"base": url} if url else {}
+    address = (url,) if url else ()
+    pace = Pace(batch=batch)
     if provider == "ollama":
-        return ollama(model, dim=dim or 0, pace=Pace(batch=batch), **where)
+        return ollama(model, *address, dim=dim or 0, pace=pace)
     if provider == "openai":
-        return openai(model, key=key or None, dim=dim or 0, pace=Pace(batch=batch), **where)
+        return openai(model, *address, key=key or None, dim=dim or 0, pace=pace)
     raise Unusable(f"embedding.provider must be box, ollama or openai (got {provider!r})")
