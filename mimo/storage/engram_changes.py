@@ -184,7 +184,7 @@ def last_action(db: apsw.Connection, namespaces: Sequence[str] | None) -> str | 
         "str | None",
         value(
             db,
-            "SELECT h.action FROM engram_events h JOIN engrams e ON e.id = h.engram_id"
+            "SELECT h.action FROM engram_events h CROSS JOIN engrams e ON e.id = h.engram_id"
             " WHERE h.undone = 0 AND h.actor <> '' AND h.op <> 'undone'"
             " AND (?1 IS NULL OR e.namespace IN (SELECT value FROM json_each(?1))) ORDER BY h.id DESC LIMIT 1",
             (listed,),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import trio
@@ -73,21 +73,22 @@ class Fade:
 
     async def preview(self) -> list[Fate]:
         """What the next sweep would archive."""
-        return [fate async for fate in self._fates() if fate.days <= 0]
+        return await self._with_at_most(0)
 
     async def at_risk(self, days: float = SOON_DAYS) -> list[Fate]:
         """What will be archived within so many active days, the first first."""
-        found = [fate async for fate in self._fates() if fate.days <= days]
-        return sorted(found, key=lambda fate: (fate.days, fate.id))
+        return sorted(await self._with_at_most(days), key=lambda fate: (fate.days, fate.id))
 
-    async def _fates(self) -> AsyncIterator[Fate]:
+    async def _with_at_most(self, days: float) -> list[Fate]:
         today, after = await self._database.read(last_active_day), 0
+        found: list[Fate] = []
         while portion := await self._database.read(idle_after, after, today, PORTION):
             for idle in portion:
                 fading = _fading(idle, today)
-                if fading.fades:
-                    yield Fate(idle.id, decay.retention(fading), decay.days_left(fading))
+                if fading.fades and (left := decay.days_left(fading)) <= days:
+                    found.append(Fate(idle.id, decay.retention(fading), left))
             after = portion[-1].id
+        return found
 
 
 def _fading(idle: Idle, today: int) -> Fading:

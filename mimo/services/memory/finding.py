@@ -22,7 +22,7 @@ from mimo.storage.engram_history import looked_up
 from mimo.storage.engram_search import Filter
 from mimo.tool import Answer, Call, Client
 
-# A first page that is cut by its budget still says what was nearest.
+# What an agent is shown when nothing bears on its question.
 NEAREST = 3
 
 
@@ -44,12 +44,14 @@ class Finding:
 
     async def search(self, asked: arguments.Search, call: Call) -> Answer:
         found, offset = await self.found(asked, call.client)
-        hits = found.hits[:NEAREST] if found.abstained else found.hits
+        # A program is told that nothing bears on it, and gets what is nearest all the same.
+        silent = found.abstained and asked.format == "text"
+        hits = found.hits[:NEAREST] if silent else found.hits
         kept, rest = _fitting(hits, asked)
         following = offset + len(kept)
         if asked.format == "text":
             kept = packed(kept, None)  # who reads it need not read it twice; programs count what they get
-        cursor = _cursor(asked, following) if (rest or found.more) and not found.abstained else None
+        cursor = _cursor(asked, following) if (rest or found.more) and not silent else None
         if not found.abstained:
             self._used([hit.id for hit in kept])
         self._events.publish(

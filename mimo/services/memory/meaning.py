@@ -7,7 +7,8 @@ the old model can still be asked. Vectors of two models are never compared.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 
 import trio
@@ -122,7 +123,7 @@ class Meaning:
         for model in await self._wanted():
             segment = self._segments.open(Space(model.name, model.dim))
             kept = self._kept[model.name] = _Kept(model, segment)
-            await segment.rebuild(self._portions(kept.model))
+            await self._read(kept)
         await self._drop_the_old()
 
     async def _discover(self) -> None:
@@ -130,14 +131,18 @@ class Meaning:
         for model in await self._wanted():
             if model.name not in self._kept:
                 segment = self._segments.open(Space(model.name, model.dim))
-                self._kept[model.name] = _Kept(model, segment)
-                await segment.rebuild(self._portions(model))
+                kept = self._kept[model.name] = _Kept(model, segment)
+                await self._read(kept)
 
     async def _wanted(self) -> list[Model]:
         names = {self._embedder.model, *(other.model for other in self._others)}
         return [model for model in await self._database.read(models) if model.name in names]
 
-    async def _portions(self, model: Model) -> AsyncIterator[Sequence[Row]]:
+    async def _read(self, kept: _Kept) -> None:
+        async with aclosing(self._portions(kept.model)) as portions:
+            await kept.segment.rebuild(portions)
+
+    async def _portions(self, model: Model) -> AsyncGenerator[Sequence[Row]]:
         after = 0
         while stored := await self._database.read(vectors_after, model.id, after, PORTION):
             yield [_row(each) for each in stored]

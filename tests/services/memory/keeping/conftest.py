@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -145,3 +145,20 @@ async def living(database: Database) -> Callable[..., Living]:
     """Memories over one database, one after the other, each with its models: the chosen one first."""
     await trio.lowlevel.checkpoint()
     return lambda *models: Living(database, *(Words(model) for model in models or ("words",)))
+
+
+@pytest.fixture
+def living_at() -> Callable[[Path], AbstractAsyncContextManager[Living]]:
+    """A memory in a directory of its own, as long as the block lasts."""
+
+    @asynccontextmanager
+    async def live(path: Path) -> AsyncIterator[Living]:
+        database = Database(Home(path / "home"))
+        async with trio.open_nursery() as nursery:
+            await nursery.start(database.run)
+            it = Living(database, Words())
+            async with it.running():
+                yield it
+            nursery.cancel_scope.cancel()
+
+    return live
