@@ -33,7 +33,7 @@ from mimo.observability.events import Events
 from mimo.observability.loop import LoopWatch
 from mimo.observability.metrics import Metrics
 from mimo.observability.resources import ResourceWatch
-from mimo.protocol.mcp.about import ServerInfo
+from mimo.protocol.mcp.about import MIMO
 from mimo.reports import Reports
 from mimo.services.memory.wiring import wired
 from mimo.settings import Limits, Settings
@@ -47,13 +47,6 @@ from mimo.transports.unix import UnixDoor
 
 if TYPE_CHECKING:
     from mimo.transports.http.door import HttpDoor
-
-ABOUT = ServerInfo(
-    name="mimo",
-    version=__version__,
-    title="mimo",
-    description="One lasting memory, and one door to their tools, for all the agents of a person.",
-)
 
 
 @dataclass(eq=False, slots=True)
@@ -183,7 +176,7 @@ def build(
         limit_owner=settings.http.limit_owner,
         overload_seconds=settings.http.overload_seconds,
     )
-    desk = Desk(ABOUT, toolbox, gate, sessions=sessions)
+    desk = Desk(MIMO, toolbox, gate, sessions=sessions)
 
     embedder = Box()
     memory = wired(database, events, metrics, embedder)

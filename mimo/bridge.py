@@ -1,8 +1,9 @@
 """`mimo stdio`: an editor's pipe, carried to the daemon. Standard library only, because an editor waits.
 
 The bridge says one hello line and then relays lines in both directions. It looks into them just far
-enough to keep a promise: when the daemon dies, every call in flight gets an answer that says so, and
-the session that the editor believes in is opened again with the next daemon.
+enough to keep two promises: when the daemon dies, every call in flight gets an answer that says so, and
+the session that the editor believes in is opened again with the next daemon; and a client's first probe
+is answered in time even when the daemon is still starting.
 """
 
 import errno
@@ -25,10 +26,13 @@ PIPE_CHUNK = 4096
 FULL = 8 << 20  # bytes waiting in one direction before we stop reading from the other end
 LAST_ANSWERS = 0.8  # seconds that calls in flight get after the editor has closed its end
 FIRST_ANSWER = 10.0  # the same, when the daemon has not come up yet
+# Clients give a probe 0.6 to 1 s before they take us for an older server. A daemon that runs answers in milliseconds.
+PROBE_PATIENCE = 0.2
 PATIENCE = 20.0  # seconds without a daemon before we give up
 SLOWEST_RETRY = 2.0
 RETRYABLE = -32000  # JSON-RPC's range for servers, outside what any revision of MCP reserves
 REPLAYED = "mimo-bridge-replay"
+AGAIN = b'{"mimo":"again"}\n'  # the daemon is ending, or makes way for a newer one: connect to the next
 REMEMBERED = frozenset({"initialize", "notifications/initialized", "logging/setLevel"})
 
 
@@ -47,6 +51,11 @@ class Bridge:
         self._session: dict[str, bytes] = {}  # lines that open the session again, in order
         self._unheard = bytearray()  # what this daemon was told before it said anything
         self._unproven: dict[str, bytes] = {}  # session lines among those
+        self._probes: list[tuple[float, dict[str, object]]] = []  # when they came; they wait for the daemon
+        self._answered: list[
+            object
+        ] = []  # ids of probes that we have answered; the daemon's answer is dropped
+        self._made_way = False  # has a daemon ended for us? The next one shall stay, whoever it is
         self._lost_at: float | None = time.monotonic()
         self._next_try, self._wait, self._silent_deaths = 0.0, 0.05, 0
         self._closed_at: float | None = None  # when the editor closed its end
@@ -59,6 +68,7 @@ class Bridge:
                 now = time.monotonic()
                 if self._daemon is None and now >= self._next_try:
                     self._connect(now)
+                self._answer_probes(now)
                 if self._finished(now):
                     return 0
                 if not self._wait_and_relay(watch, now):
@@ -81,7 +91,7 @@ class Bridge:
         self._daemon.setblocking(False)
         self._heard = False
         self._unheard[:] = self._up
-        opening = bytearray(greeting("bridge"))
+        opening = bytearray(greeting("bridge", settled=self._made_way))
         for key, line in self._session.items():
             opening += line if key == "notifications/initialized" else _as_replay(line)
         self._up[:0] = opening
@@ -135,6 +145,8 @@ class Bridge:
             moments.append((self._next_try - now) * 1000)
         if self._closed_at is not None:
             moments.append(50.0)
+        if self._probes:
+            moments.append((self._probes[0][0] + PROBE_PATIENCE - now) * 1000 + 1)
         return max(0.0, min(moments)) if moments else None
 
     # The editor's side.
@@ -161,11 +173,24 @@ class Bridge:
             method, identity = message.get("method"), message.get("id")
             if method in REMEMBERED:
                 (self._session if self._heard else self._unproven)[str(method)] = line
+            if method == "server/discover" and not self._heard and line.lstrip().startswith(b"{"):
+                self._probes.append((time.monotonic(), message))
             if method is not None and identity is not None:
                 self._in_flight[json.dumps(identity)] = identity
             elif method == "notifications/cancelled":
                 params: dict[str, object] = message.get("params") or {}  # pyright: ignore[reportAssignmentType]
                 self._in_flight.pop(json.dumps(params.get("requestId")), None)
+
+    def _answer_probes(self, now: float) -> None:
+        """The daemon has been silent for too long: say what it will say."""
+        while self._probes and now - self._probes[0][0] >= PROBE_PATIENCE:
+            from mimo.protocol.mcp.probe import foreknown  # only now, when there is nothing else to do
+
+            _, asked = self._probes.pop(0)
+            answer = foreknown(asked)
+            if answer is not None and self._in_flight.pop(json.dumps(asked["id"]), None) is not None:
+                self._answered.append(asked["id"])
+                self._down += json.dumps(answer).encode() + b"\n"
 
     def _write_down(self) -> None:
         written = os.write(self._sink, self._down[:PIPE_CHUNK])
@@ -182,6 +207,9 @@ class Bridge:
                     self._lose_daemon()
                     return
                 if not self._heard:
+                    if chunk == AGAIN:
+                        self._try_again()
+                        return
                     self._be_heard()
                 self._read_daemon(chunk)
             if happened & select.POLLOUT and self._up:
@@ -194,6 +222,11 @@ class Bridge:
                 raise
             self._lose_daemon()
 
+    def _try_again(self) -> None:
+        self._made_way, self._silent_deaths = True, -1  # it has said why, so this is no silent death
+        self._lose_daemon()
+        self._later(time.monotonic())
+
     def _be_heard(self) -> None:
         self._heard, self._silent_deaths = True, 0
         self._heard_at = time.monotonic()
@@ -201,6 +234,7 @@ class Bridge:
         self._session |= self._unproven
         self._unproven.clear()
         self._unheard.clear()
+        self._probes.clear()
 
     def _read_daemon(self, chunk: bytes) -> None:
         self._from_daemon += chunk
@@ -213,10 +247,17 @@ class Bridge:
             ours = False
             for message in _messages(line):
                 if "method" not in message:
-                    self._in_flight.pop(json.dumps(message.get("id")), None)
-                    ours = ours or message.get("id") == REPLAYED
+                    ours = ours or self._is_known(message.get("id"))
             if not ours:
                 self._down += line
+
+    def _is_known(self, identity: object) -> bool:
+        """An answer has come. Is it one that the editor does not wait for, as it never asked or has been answered?"""
+        if identity in self._answered:
+            self._answered.remove(identity)
+            return True
+        self._in_flight.pop(json.dumps(identity), None)
+        return identity == REPLAYED
 
     def _lose_daemon(self) -> None:
         assert self._daemon is not None

@@ -223,6 +223,8 @@ def serve(
                 network=not (standalone or idle_exit),
                 on_long_work=notices.busy,
             )
+            if idle_exit:  # a bridge started us, and bridges start the next one
+                house.unix.make_way = house.stop_wanted.set
             code = trio.run(
                 Life(home, house, notices, idle_exit and not standalone).run, instruments=[house.loop_watch]
             )

@@ -36,8 +36,11 @@ class CannotStart(Exception):
     """There is no daemon, and none can be started. The text says why, and the cure."""
 
 
-def greeting(role: str) -> bytes:
-    """The first line on a connection to the daemon: who we are and where we stand."""
+def greeting(role: str, *, settled: bool = False) -> bytes:
+    """The first line on a connection to the daemon: who we are and where we stand.
+
+    `settled`: take whatever daemon there is; one has made way for us already, and once is enough.
+    """
     try:
         cwd: str | None = os.getcwd()
     except OSError:  # the directory we stand in has been removed
@@ -49,6 +52,7 @@ def greeting(role: str) -> bytes:
         "cwd": cwd,
         "pid": os.getpid(),
         "env": {name: os.environ[name] for name in TELLING if name in os.environ},
+        "settled": settled,
     }
     return json.dumps(hello).encode() + b"\n"
 

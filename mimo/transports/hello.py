@@ -20,6 +20,9 @@ HELLO = 1  # the version of this line
 MAX_HELLO = 64 * 1024
 USER = "user"  # the namespace of what belongs to no project
 
+# Instead of an answer, to a bridge: this daemon is ending, connect to the next one.
+AGAIN = b'{"mimo":"again"}\n'
+
 _ROLES: Mapping[str, Role] = {"bridge": "bridge", "cli": "cli", "hook": "hook"}
 # What makes a folder a project, in the order of how surely it does.
 _MARKS = (".git", ".hg", ".jj", ".svn", ".mimo", "pyproject.toml", "package.json", "Cargo.toml", "go.mod")
@@ -34,6 +37,7 @@ class Hello:
     cwd: str | None = None
     pid: int | None = None
     env: Mapping[str, str] | None = None
+    settled: bool = False  # a daemon has made way for it already
 
     def client(self, namespace: str, uid: int | None) -> Client:
         env = self.env or {}
@@ -71,7 +75,13 @@ def read_hello(line: bytes | bytearray) -> Hello:
         cwd=_text(said.get("cwd")),
         pid=pid if isinstance(pid, int) and not isinstance(pid, bool) else None,
         env={name: value for name, value in kept.items() if isinstance(value, str)},
+        settled=said.get("settled") is True,
     )
+
+
+def is_newer(theirs: str, ours: str) -> bool:
+    """Is their version a later one than ours? What cannot be told apart is not."""
+    return _numbers(theirs) > _numbers(ours) > ()
 
 
 def namespace_of(env: Mapping[str, str], cwd: str | None, home: str) -> str:
@@ -103,6 +113,12 @@ def _project_root(named: str | None, cwd: str | None, home: str) -> str | None:
             return folder
         folder = os.path.dirname(folder)
     return None if start in outside else start
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The release of a version, without what follows it: "1.4.0rc2" is (1, 4, 0)."""
+    found = re.match(r"\d{1,9}(\.\d{1,9})*(?!\d)", version)
+    return tuple(int(number) for number in found[0].split(".")) if found else ()
 
 
 def _text(value: object) -> str | None:

@@ -6,18 +6,19 @@ import logging
 import os
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import trio
 
-from mimo.errors import Busy, Forbidden, InvalidArguments, MimoError
+from mimo import __version__
+from mimo.errors import Busy, Forbidden, InvalidArguments, MimoError, Unavailable
 from mimo.protocol import jsonrpc
 from mimo.protocol.jsonrpc import Malformed
 from mimo.protocol.mcp.failures import failure
 from mimo.protocol.mcp.revisions import NEWEST_LEGACY
 from mimo.transports.desk import Desk
-from mimo.transports.hello import USER, Hello, namespace_of, read_hello
+from mimo.transports.hello import AGAIN, USER, Hello, is_newer, namespace_of, read_hello
 from mimo.transports.lines import Connection, Control
 from mimo.transports.outbox import Stalled
 from mimo.transports.pipe import Pipe
@@ -47,6 +48,8 @@ class UnixDoor:
         self._accepting = trio.CancelScope()
         # Its own limit: a slow disk must not keep others from a thread.
         self._threads = trio.CapacityLimiter(4)
+        # Ends the daemon so that the next connection starts the newer code; None: whoever started us does that.
+        self.make_way: Callable[[], None] | None = None
         self.idle_since: float | None = None  # when the last client left, on Trio's clock; None: one is here
 
     @property
@@ -71,6 +74,7 @@ class UnixDoor:
 
     async def _serve(self, stream: trio.SocketStream) -> None:
         descriptor = stream.socket.fileno()
+        bridged = False
         connection = Connection(Pipe(descriptor, descriptor), self._desk)
         self._connections.add(connection)
         self.idle_since = None
@@ -81,13 +85,16 @@ class UnixDoor:
             if len(self._connections) > MAX_CONNECTIONS:
                 raise Busy(f"{MAX_CONNECTIONS} clients are connected", after=5)
             if hello := await _greeted(connection):
+                bridged = hello.role == "bridge"
+                self._consider(hello)
                 client = hello.client(await self._namespace(hello), uid)
-                control = None if hello.role == "bridge" else self._control
+                control = None if bridged else self._control
                 await connection.run(client, f"uid {uid}", control)
         except Stalled as stalled:
             log.warning("hung up on a client: %s", stalled)
         except MimoError as error:
-            await _refuse(stream, error)
+            again = bridged and isinstance(error, Unavailable)
+            await _say(stream, AGAIN if again else jsonrpc.error(None, failure(error, NEWEST_LEGACY)) + b"\n")
         except trio.BrokenResourceError:
             pass  # gone before it said anything
         except Exception:
@@ -98,6 +105,24 @@ class UnixDoor:
             if not self._connections:
                 self.idle_since = trio.current_time()
             await trio.aclose_forcefully(stream)
+
+    def _consider(self, hello: Hello) -> None:
+        """A bridge with newer code wants a daemon with newer code. It gets one, once, if nobody is in a call.
+
+        Raises:
+            Unavailable: we end, and the next connection starts the newer one.
+        """
+        if hello.role != "bridge" or hello.settled or not is_newer(hello.version, __version__):
+            return
+        in_flight = self._desk.sessions.in_flight if self._desk.sessions is not None else 0
+        if self.make_way is None or in_flight:
+            log.warning(
+                "mimo %s has connected to this older one (%s); restart it", hello.version[:40], __version__
+            )
+            return
+        log.info("making way for mimo %s", hello.version[:40])
+        self.make_way()
+        raise Unavailable("a newer mimo takes over")
 
     async def _namespace(self, hello: Hello) -> str:
         env = hello.env or {}
@@ -120,10 +145,10 @@ async def _greeted(connection: Connection) -> Hello | None:
     raise InvalidArguments(f"no hello within {HELLO_SECONDS:g} s")
 
 
-async def _refuse(stream: trio.SocketStream, error: MimoError) -> None:
-    """Say why, if it can be said at once, and no more."""
+async def _say(stream: trio.SocketStream, line: bytes) -> None:
+    """One last line, if it can be said at once."""
     with trio.move_on_after(1), suppress(trio.BrokenResourceError):
-        await stream.send_all(jsonrpc.error(None, failure(error, NEWEST_LEGACY)) + b"\n")
+        await stream.send_all(line)
 
 
 def _listener(listening: socket.socket) -> trio.SocketListener:

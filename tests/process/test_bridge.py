@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -28,6 +28,11 @@ INITIALIZE: Message = {
         "clientInfo": {"name": "test", "version": "1"},
     },
 }
+# A bridge whose code says that it is of a later version.
+NEWER = (
+    "import sys, mimo.launch; mimo.launch.__version__ = '999.0'\n"
+    "from mimo.bridge import main; sys.exit(main(sys.argv[2:]))"
+)
 INITIALIZED: Message = {"jsonrpc": "2.0", "method": "notifications/initialized"}
 
 
@@ -60,6 +65,10 @@ class Editor:
         line, _, self._rest = self._rest.partition(b"\n")
         return json.loads(line)
 
+    def is_silent(self, seconds: float) -> bool:
+        """Is nothing said for so long?"""
+        return not self._rest and not select.select([self.process.stdout], [], [], seconds)[0]
+
     def shake_hands(self) -> Message:
         self.say(INITIALIZE, INITIALIZED)
         return self.hear()
@@ -73,9 +82,9 @@ class Editor:
 def editor(home: Home, environ: dict[str, str], mimo: Mimo) -> Iterator[Callable[..., Editor]]:
     editors: list[Editor] = []
 
-    def start(*words: str) -> Editor:
+    def start(*words: str, program: Sequence[str] = ("-m", "mimo")) -> Editor:
         process = subprocess.Popen(
-            [sys.executable, "-m", "mimo", "stdio", "--home", home, *words],
+            [sys.executable, *program, "stdio", "--home", home, *words],
             env=environ,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -241,3 +250,80 @@ def test_a_standalone_one_ends_with_its_editor_and_frees_the_directory(
     each.process.stdin.close()
     assert each.process.wait(30) == 0
     assert not is_held(home.lock)
+
+
+DISCOVER: Message = {
+    "jsonrpc": "2.0",
+    "id": 0,
+    "method": "server/discover",
+    "params": {
+        "_meta": {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": {},
+        }
+    },
+}
+
+
+def test_a_probe_and_then_a_handshake_are_answered_right_cold_and_warm(editor: Callable[..., Editor]) -> None:
+    """Clients probe, lose patience after 0.58 s and more, and shake hands on the same pipe."""
+    told: list[Message] = []
+    for _ in ("cold", "warm"):
+        each = editor()
+        each.say(DISCOVER)
+        told.append(each.hear())
+        assert each.is_silent(0.58)
+        assert each.shake_hands()["result"]["protocolVersion"] == "2025-11-25"
+        assert each.ask("ping") == {"jsonrpc": "2.0", "id": 2, "result": {}}
+    assert told[0] == told[1]
+    assert told[0]["id"] == 0
+
+
+def test_a_probe_is_answered_once_while_the_daemon_cannot_answer(
+    editor: Callable[..., Editor], mimo: Mimo
+) -> None:
+    editor().shake_hands()
+    daemon = daemon_of(mimo)
+    os.kill(daemon, signal.SIGSTOP)
+    try:
+        each = editor()
+        each.say(DISCOVER)
+        assert each.hear(5)["result"]["supportedVersions"] == ["2026-07-28"]
+    finally:
+        os.kill(daemon, signal.SIGCONT)
+    assert each.shake_hands()["id"] == "first"  # and nothing before it
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"params": {}},
+        {"params": {"_meta": 5}},
+        {"params": {"_meta": {"io.modelcontextprotocol/protocolVersion": "2099-01-01"}}},
+        {"id": None},
+    ],
+)
+def test_a_probe_that_is_not_right_is_the_daemons_to_judge(
+    editor: Callable[..., Editor], wrong: Message
+) -> None:
+    each = editor()
+    each.say(DISCOVER | wrong)
+    assert "error" in each.hear()
+
+
+def test_an_older_daemon_makes_way_for_a_newer_bridge_once(
+    editor: Callable[..., Editor], mimo: Mimo, home: Home
+) -> None:
+    """The next daemon is no newer than this one, as after a botched update; it is taken as it is."""
+    old = editor()
+    old.shake_hands()
+    first = daemon_of(mimo)
+    new = editor(program=("-c", NEWER))
+    assert new.shake_hands()["id"] == "first"
+    second = daemon_of(mimo)
+    assert second != first
+    assert new.ask("ping")["result"] == {}
+    answer = old.ask("tools/list")
+    while "error" in answer:
+        answer = old.ask("tools/list")
+    assert daemon_of(mimo) == second

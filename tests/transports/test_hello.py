@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mimo.errors import InvalidArguments
-from mimo.transports.hello import USER, Hello, namespace_of, read_hello
+from mimo.transports.hello import USER, Hello, is_newer, namespace_of, read_hello
 
 
 def test_a_hello_tells_who_connects() -> None:
@@ -102,3 +102,15 @@ def test_home_and_root_are_no_projects(tmp_path: Path) -> None:
 def test_a_name_without_letters_is_still_a_name(tmp_path: Path) -> None:
     (tmp_path / "日本" / ".git").mkdir(parents=True)
     assert namespace_of({}, str(tmp_path / "日本"), "/h").startswith("project-")
+
+
+@pytest.mark.parametrize(
+    ("theirs", "newer"),
+    [
+        *[(later, True) for later in ("1.2.4", "1.10", "2")],
+        *[(other, False) for other in ("1.2.3", "1.2.3rc1", "1.2", "", "dev", "9" * 5000, "-1")],
+    ],
+)
+def test_a_later_version_is_told_from_others(theirs: str, newer: bool) -> None:
+    assert is_newer(theirs, "1.2.3") is newer
+    assert not is_newer("5", "unknown")

@@ -257,3 +257,34 @@ async def test_a_bug_that_one_client_meets_leaves_the_others_alone(
         pass
     await other.say(request("ping", 2))
     assert (await other.hear())["result"] == {}
+
+
+async def test_a_newer_bridge_gets_its_way_only_when_nobody_is_in_a_call(door: UnixDoor, dial: Dial) -> None:
+    wanted = trio.Event()
+    door.make_way = wanted.set
+    newer = HELLO | {"version": "999.1"}
+    busy = await dial(HELLO | {"version": "0.0.1"})
+    await busy.say(
+        request("initialize", protocolVersion="2025-11-25"),
+        request("tools/call", 2, name="slow", arguments={"text": "a"}),
+    )
+    await busy.hear()
+    patient = await dial(newer)
+    await patient.say(request("ping"))
+    assert (await patient.hear())["result"] == {}  # it is served by what there is
+    await busy.say({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 2}})
+    await busy.say(request("ping", 3))
+    await busy.hear()
+    for hello in (newer | {"settled": True}, newer | {"role": "cli"}, HELLO | {"version": "0.0.1"}):
+        other = await dial(hello)
+        await other.say(request("mimo/status" if hello["role"] == "cli" else "ping"))
+        assert "result" in await other.hear()
+    assert not wanted.is_set()
+    assert await (await dial(newer)).hear() == {"mimo": "again"}
+    assert wanted.is_set()
+
+
+async def test_a_daemon_that_bridges_did_not_start_stays(door: UnixDoor, dial: Dial) -> None:
+    newer = await dial(HELLO | {"version": "999.1"})
+    await newer.say(request("ping"))
+    assert (await newer.hear())["result"] == {}

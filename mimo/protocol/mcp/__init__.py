@@ -8,5 +8,5 @@
 - `failures`: errors to codes
 - `questions`, `seal`: what we ask a client meanwhile, and the state it keeps for us
 - `conversation`: one peer, from messages to work and from outcomes to frames
-- `about`: who we say we are
+- `about`: who we say we are; `probe`: the same, while the daemon is still starting
 """

@@ -1,4 +1,7 @@
-"""Who we say we are: name, version, icons, and what an agent should know before its first call."""
+"""Who we say we are: name, version, what we can do, and what an agent should know before its first call.
+
+Standard library only: a bridge whose daemon is still starting says the same.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mimo.protocol.jsonrpc import Object
+from mimo import __version__
+from mimo.protocol.mcp.revisions import MODERN
 
+# Lists change when a skill comes or goes, and whoever listens is told; the rest ask again after a minute.
+LIST_TTL_MS = 60_000
 # Clients show as much: the whole text at most, and often only the beginning of it.
 MAX_INSTRUCTIONS = 3500
 FIRST_SENTENCE = 250
@@ -60,11 +66,52 @@ class ServerInfo:
     icons: tuple[Mapping[str, Any], ...] = ()
     extensions: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
-    def implementation(self) -> Object:
+    def implementation(self) -> dict[str, Any]:
         """In the newest shape."""
-        said: Object = {"name": self.name, "version": self.version}
+        said: dict[str, Any] = {"name": self.name, "version": self.version}
         optional = {"title": self.title, "description": self.description, "websiteUrl": self.website}
         said |= {key: value for key, value in optional.items() if value}
         if self.icons:
             said["icons"] = [dict(icon) for icon in self.icons]
         return said
+
+
+MIMO = ServerInfo(
+    name="mimo",
+    version=__version__,
+    title="mimo",
+    description="One lasting memory, and one door to their tools, for all the agents of a person.",
+)
+
+
+def discovered(about: ServerInfo) -> dict[str, Any]:
+    return {
+        "resultType": "complete",
+        "supportedVersions": list(MODERN),
+        "capabilities": capabilities(about),
+        "instructions": about.instructions,
+        "ttlMs": LIST_TTL_MS,
+        "cacheScope": "private",
+    }
+
+
+def initialized(about: ServerInfo, version: str) -> dict[str, Any]:
+    return {
+        "protocolVersion": version,
+        "capabilities": capabilities(about),
+        "serverInfo": about.implementation(),
+        "instructions": about.instructions,
+    }
+
+
+def capabilities(about: ServerInfo) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        "tools": {"listChanged": True},
+        "resources": {"listChanged": True, "subscribe": True},
+        "prompts": {"listChanged": True},
+        "completions": {},
+        "logging": {},
+    }
+    if about.extensions:
+        said["extensions"] = dict(about.extensions)
+    return said

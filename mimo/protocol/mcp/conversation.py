@@ -15,7 +15,7 @@ from mimo.errors import Busy, MimoError
 from mimo.protocol import jsonrpc
 from mimo.protocol.jsonrpc import INVALID_REQUEST, Failure, Id, Object
 from mimo.protocol.mcp import results
-from mimo.protocol.mcp.about import ServerInfo
+from mimo.protocol.mcp.about import ServerInfo, discovered, initialized
 from mimo.protocol.mcp.downlevel import fit, fit_notification
 from mimo.protocol.mcp.events import Do, Event, Heard, Met, Noted, Say, Stop, Work
 from mimo.protocol.mcp.failures import concerns_the_request, failed_call, failure
@@ -41,8 +41,8 @@ from mimo.protocol.mcp.operations import (
 )
 from mimo.protocol.mcp.pages import page
 from mimo.protocol.mcp.questions import Question
-from mimo.protocol.mcp.revisions import LEGACY, NEWEST_LEGACY, agree
-from mimo.protocol.mcp.terms import SERVER_INFO, SUBSCRIPTION, Refused, Terms, invalid, said_terms, says_terms
+from mimo.protocol.mcp.revisions import LEGACY, NEWEST_LEGACY, SERVER_INFO, SUBSCRIPTION, agree
+from mimo.protocol.mcp.terms import Refused, Terms, invalid, said_terms, says_terms
 from mimo.tool import JsonObject, Prompt, Resource, ResourceTemplate, Tool
 
 # An agent has a handful; a client with more waits for its own answers first.
@@ -265,7 +265,7 @@ class Conversation:
             raise invalid("initialize must not be part of a batch")
         revision = agree(asked.version)
         self._agreed = Terms(revision, asked.capabilities, asked.client_name, asked.client_version, "info")
-        answer = fit(results.initialized(self._about, revision.name), revision)
+        answer = fit(initialized(self._about, revision.name), revision)
         return [Met(self._agreed), _result(identity, answer)]
 
     def _answer(
@@ -282,7 +282,7 @@ class Conversation:
                 except MimoError as error:
                     return self._say(_error(identity, failure(error, terms.revision)), group)
             case Discover():
-                result = results.discovered(self._about)
+                result = discovered(self._about)
             case Listen():
                 return self._listen(identity, asked)
             case SetLevel():

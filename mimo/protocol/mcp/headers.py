@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from mimo.protocol.jsonrpc import Failure, Object, Request
-from mimo.protocol.mcp.terms import HEADER_MISMATCH, VERSION
+from mimo.protocol.mcp.revisions import VERSION
+from mimo.protocol.mcp.terms import HEADER_MISMATCH
 from mimo.tool import JsonObject
 
 PROTOCOL_VERSION = "mcp-protocol-version"

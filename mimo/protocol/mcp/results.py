@@ -7,12 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from mimo.protocol.jsonrpc import Object, encode
-from mimo.protocol.mcp.about import ServerInfo
-from mimo.protocol.mcp.revisions import MODERN
+from mimo.protocol.mcp.about import LIST_TTL_MS
 from mimo.tool import Answer, Contents, JsonObject, Message, Prompt, Resource, ResourceTemplate, Tool
 
-# Lists change when a skill comes or goes, and whoever listens is told; the rest ask again after a minute.
-LIST_TTL_MS = 60_000
 MAX_COMPLETIONS = 100
 
 
@@ -98,39 +95,6 @@ def completed(values: Sequence[str]) -> Object:
         "resultType": "complete",
         "completion": {"values": first, "total": len(values), "hasMore": more},
     }
-
-
-def discovered(about: ServerInfo) -> Object:
-    return {
-        "resultType": "complete",
-        "supportedVersions": list(MODERN),
-        "capabilities": capabilities(about),
-        "instructions": about.instructions,
-        "ttlMs": LIST_TTL_MS,
-        "cacheScope": "private",
-    }
-
-
-def initialized(about: ServerInfo, version: str) -> Object:
-    return {
-        "protocolVersion": version,
-        "capabilities": capabilities(about),
-        "serverInfo": about.implementation(),
-        "instructions": about.instructions,
-    }
-
-
-def capabilities(about: ServerInfo) -> Object:
-    said: Object = {
-        "tools": {"listChanged": True},
-        "resources": {"listChanged": True, "subscribe": True},
-        "prompts": {"listChanged": True},
-        "completions": {},
-        "logging": {},
-    }
-    if about.extensions:
-        said["extensions"] = dict(about.extensions)
-    return said
 
 
 def empty() -> Object:

@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# What a modern message says in its `_meta`.
+META = "io.modelcontextprotocol/"
+VERSION = META + "protocolVersion"
+CAPABILITIES = META + "clientCapabilities"
+CLIENT_INFO = META + "clientInfo"
+LOG_LEVEL = META + "logLevel"
+SERVER_INFO = META + "serverInfo"
+SUBSCRIPTION = META + "subscriptionId"
+
 
 @dataclass(frozen=True, slots=True)
 class Revision:

@@ -7,15 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from mimo.protocol.jsonrpc import INVALID_PARAMS, METHOD_NOT_FOUND, Failure, Object
-from mimo.protocol.mcp.revisions import MODERN, Revision
-
-META = "io.modelcontextprotocol/"
-VERSION = META + "protocolVersion"
-CAPABILITIES = META + "clientCapabilities"
-CLIENT_INFO = META + "clientInfo"
-LOG_LEVEL = META + "logLevel"
-SERVER_INFO = META + "serverInfo"
-SUBSCRIPTION = META + "subscriptionId"
+from mimo.protocol.mcp.revisions import CAPABILITIES, CLIENT_INFO, LOG_LEVEL, MODERN, VERSION, Revision
 
 HEADER_MISMATCH = -32020
 MISSING_CAPABILITY = -32021
