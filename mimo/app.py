@@ -16,7 +16,7 @@ import trio
 
 from mimo import __version__
 from mimo.control import Control, Tell
-from mimo.embedding.box import Box
+from mimo.embedding.choice import chosen
 from mimo.errors import Unusable
 from mimo.gateway.capacity import LIMITS, Limit
 from mimo.gateway.dispatch import Dispatch
@@ -178,7 +178,15 @@ def build(
     )
     desk = Desk(MIMO, toolbox, gate, sessions=sessions)
 
-    embedder = Box()
+    embedding = settings.embedding
+    embedder = chosen(
+        embedding.provider,
+        model=embedding.model,
+        url=embedding.url,
+        key=embedding.key.get_secret_value(),
+        dim=embedding.dimension,
+        batch=embedding.batch,
+    )
     memory = wired(database, events, metrics, embedder)
     toolbox.add(*memory.service.tools(), *memory.offers.things())
 
@@ -208,6 +216,7 @@ def build(
             metrics,
             database,
             memory.controls,
+            embedder,
             lambda: health(database.stats(), embedder.state, house.root.tree()),
         )
         web = [Child("mcp", mcp.run), Child("http", http.run, grace=5)]

@@ -6,9 +6,12 @@ Its own page, because importing it imports a web server, which a daemon without 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from mimo.embedding.box import Box
+from mimo.embedding.embedder import Embedder
 from mimo.gateway.gate import Gate
 from mimo.gateway.keys import Keyring
 from mimo.observability.events import Events
@@ -28,6 +31,7 @@ from mimo.transports.http.guard import Guard
 from mimo.transports.http.house import document_routes, event_routes, health_routes, metrics_routes
 from mimo.transports.http.mcp import McpOverHttp
 from mimo.transports.http.memories import Listing, memory_routes
+from mimo.transports.http.openai import openai_routes
 from mimo.transports.http.router import Router
 from mimo.transports.http.tools import tool_routes
 
@@ -41,6 +45,7 @@ def http_door(
     metrics: Metrics,
     database: Database,
     memory: Controls,
+    embedder: Embedder,
     health: Callable[[], Mapping[str, Any]],
 ) -> tuple[HttpDoor, McpOverHttp]:
     """The door, and what keeps the sessions of MCP's legacy clients; both are children of the tree."""
@@ -53,6 +58,7 @@ def http_door(
         return [route.operation for route in routes]
 
     toolbox = gate.dispatch.toolbox
+    box = embedder if isinstance(embedder, Box) else Box()  # what is not asked costs nothing
     routes: list[Route] = [
         *health_routes(health),
         *metrics_routes(metrics),
@@ -64,6 +70,7 @@ def http_door(
             memory.streams()["mimo/export"],
             memory.methods()["mimo/import"],
         ),
+        *openai_routes(InTheBox(box), gate.admit, int(time.time())),
         *event_routes(events),
         *document_routes(operations),
     ]
@@ -75,6 +82,24 @@ def http_door(
         return sum(not key.is_owner for key in keyring.keys)
 
     return HttpDoor(router, address, keys, connections=settings.connections), mcp
+
+
+class InTheBox:
+    """The model in the box, as clients of OpenAI's API see it."""
+
+    def __init__(self, box: Box) -> None:
+        self._box = box
+        self.dimension = box.dim
+
+    @property
+    def name(self) -> str:
+        return self._box.model
+
+    async def embed(self, texts: Sequence[str]) -> Sequence[bytes]:
+        return [vector.astype("<f4").tobytes() for vector in await self._box.embed(texts)]
+
+    async def count(self, texts: Sequence[str]) -> int:
+        return await self._box.count(texts)
 
 
 def listing(database: Database) -> Listing:

@@ -60,6 +60,11 @@ class Box:
         encoder = await self._load()
         return await trio.to_thread.run_sync(_embed, encoder, tuple(texts), limiter=self._limiter)
 
+    async def count(self, texts: Sequence[str]) -> int:
+        """How many tokens the texts have, with the two that stand around each."""
+        encoder = await self._load()
+        return await trio.to_thread.run_sync(_count, encoder, tuple(texts), limiter=self._limiter)
+
     async def _load(self) -> Encoder:
         async with self._loading:
             if self._encoder is None:
@@ -88,6 +93,10 @@ def _embed(encoder: Encoder, texts: tuple[str, ...]) -> Vectors:
         [window for its in cut for window in its], trio.from_thread.check_cancelled
     )
     return vectors if len(vectors) == len(texts) else pooled(vectors, counts)
+
+
+def _count(encoder: Encoder, texts: tuple[str, ...]) -> int:
+    return sum(len(encoder.pieces(text)) + 2 for text in texts)
 
 
 def _name(weights: Path) -> str:
