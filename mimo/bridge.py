@@ -155,7 +155,9 @@ class Bridge:
         chunk = os.read(self._source, CHUNK)
         if not chunk:
             self._closed_at = time.monotonic()
-            return
+            if not self._from_editor:
+                return
+            chunk = b"\n"  # a last line without its end: whole, or torn, which the daemon will see
         self._from_editor += chunk
         end = self._from_editor.rfind(b"\n") + 1
         if not end and len(self._from_editor) > FULL:
