@@ -30,6 +30,8 @@ FIRST_ANSWER = 10.0  # the same, when the daemon has not come up yet
 PROBE_PATIENCE = 0.2
 PATIENCE = 20.0  # seconds without a daemon before we give up
 SLOWEST_RETRY = 2.0
+# One may be killed while it starts. What ends thrice without a word cannot live; asking again changes nothing.
+SILENT_DEATHS = 3
 RETRYABLE = -32000  # JSON-RPC's range for servers, outside what any revision of MCP reserves
 REPLAYED = "mimo-bridge-replay"
 AGAIN = b'{"mimo":"again"}\n'  # the daemon is ending, or makes way for a newer one: connect to the next
@@ -227,7 +229,6 @@ class Bridge:
     def _try_again(self) -> None:
         self._made_way, self._silent_deaths = True, -1  # it has said why, so this is no silent death
         self._lose_daemon()
-        self._later(time.monotonic())
 
     def _be_heard(self) -> None:
         self._heard, self._silent_deaths = True, 0
@@ -268,9 +269,10 @@ class Bridge:
         self._from_daemon.clear()
         if not self._heard:
             self._silent_deaths += 1
-            if self._silent_deaths >= 2:  # it cannot live; asking a third time changes nothing
+            if self._silent_deaths >= SILENT_DEATHS:
                 raise CannotStart(f"the mimo daemon ended at once; {last_words(self._home)}")
             self._up[:] = self._unheard  # it said nothing, so it did nothing: tell the next one
+            self._later(time.monotonic())
             return
         self._up.clear()
         self._answer_all(
