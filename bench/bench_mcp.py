@@ -2,8 +2,10 @@
 
     python bench/bench_mcp.py [--rounds N] [--calls N] [--official PYTHON] [--json]
 
-`--official` names a Python that has the package `mcp` 2.x; without one that peer is left out. CPU is the server
-process's own (for the bridge: bridge and daemon, apart), from /proc, which counts in ticks of 10 ms.
+`--official` names a Python that has the package `mcp` 2.x (`ops/clients` makes one); without one that peer is left
+out. CPU is the server process's own (for the bridge: bridge and daemon, apart), from /proc, which counts in ticks of
+10 ms; it moves little when the machine is busy, and wall time moves a lot. Starts are of the whole `mimo`, with its
+memory: warm is a bridge to a daemon that runs, cold a bridge on an empty directory.
 """
 
 from __future__ import annotations
@@ -104,6 +106,12 @@ INITIALIZE = {
 }
 
 
+META = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+
+
 @dataclass
 class Figures:
     """Of one peer, a value for each round."""
@@ -113,6 +121,9 @@ class Figures:
     cpu: list[float] = field(default_factory=list[float])  # microseconds of the server for each call
     window: list[float] = field(default_factory=list[float])  # calls/s, 32 in flight
     window_cpu: list[float] = field(default_factory=list[float])
+    bridge_cpu: list[float] = field(
+        default_factory=list[float]
+    )  # of the process on the pipe, if it is another
     start: list[float] = field(default_factory=list[float])  # ms to the first answer
     memory: list[float] = field(default_factory=list[float])  # MiB resident
 
@@ -130,6 +141,9 @@ def memory_of(pid: int) -> float:
 
 def request(identity: int, method: str, params: object) -> bytes:
     return json.dumps({"jsonrpc": "2.0", "id": identity, "method": method, "params": params}).encode() + b"\n"
+
+
+DISCOVER = request(0, "server/discover", {"_meta": META})
 
 
 def call(identity: int) -> bytes:
@@ -150,11 +164,12 @@ def measure(command: list[str], calls: int, figures: Figures, worker: int | None
         sink.write(b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n')
         counted = worker or server.pid
         talk(source, sink, calls // 10, 1)
-        before = cpu_of(counted)
+        before, carried = cpu_of(counted), cpu_of(server.pid)
         took, each = talk(source, sink, calls, 1)
         figures.alone.append(calls / took)
         figures.p50.append(statistics.median(each) * 1e6)
         figures.cpu.append((cpu_of(counted) - before) / calls * 1e6)
+        figures.bridge_cpu.append((cpu_of(server.pid) - carried) / calls * 1e6)
         before = cpu_of(counted)
         took, _ = talk(source, sink, calls * 2, WINDOW)
         figures.window.append(calls * 2 / took)
@@ -178,6 +193,59 @@ def talk(source: IO[bytes], sink: IO[bytes], calls: int, window: int) -> tuple[f
             assert b"sixteen" in source.readline()
         each.append(time.perf_counter() - sent)
     return time.perf_counter() - began, each
+
+
+def first_answer(command: list[str], asked: bytes) -> float:
+    """Milliseconds from the start of a process to its first answer."""
+    began = time.perf_counter()
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(asked)
+        assert b"result" in process.stdout.readline()
+        took = (time.perf_counter() - began) * 1000
+        process.stdin.close()
+    return took
+
+
+def starts(rounds: int, official: str | None) -> dict[str, list[float]]:
+    """Milliseconds to the first answer, a value for each round."""
+    seen: dict[str, list[float]] = {}
+    hello, mimo = request(0, "initialize", INITIALIZE), [sys.executable, "-m", "mimo"]
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory(prefix="mimo-") as folder:
+            took = {"bare JSON loop": first_answer([sys.executable, "-c", BARE], hello)}
+            bridge = [*mimo, "stdio", "--home", f"{folder}/a"]
+            took["mimo, cold"] = first_answer(bridge, hello)
+            took["mimo, warm"] = min(first_answer(bridge, hello) for _ in range(3))
+            took["mimo, warm, server/discover"] = first_answer(bridge, DISCOVER)
+            other = [*mimo, "stdio", "--home", f"{folder}/b"]
+            took["mimo, cold, server/discover"] = first_answer(other, DISCOVER)
+            if official:
+                took["official mcp, low level"] = first_answer([official, "-c", OFFICIAL], hello)
+            for home in "ab":
+                subprocess.run(
+                    [*mimo, "stop", "--home", f"{folder}/{home}"], check=True, stdout=subprocess.DEVNULL
+                )
+        for name, value in took.items():
+            seen.setdefault(name, []).append(value)
+    return seen
+
+
+def claims(figures: dict[str, Figures], started: dict[str, list[float]]) -> list[tuple[str, float, float]]:
+    """What is to hold: a name, the figure (the best of all rounds), and the most that it may be."""
+    ours, bridge = figures["mimo, own stdio"], figures["mimo, through the bridge"]
+    held = [
+        ("warm start through the bridge, ms", min(started["mimo, warm"]), 60.0),
+        ("cold start through the bridge, ms", min(started["mimo, cold"]), 900.0),
+        ("cold server/discover, ms", min(started["mimo, cold, server/discover"]), 580.0),
+        ("memory of the bridge, MiB", max(bridge.memory), 15.0),
+    ]
+    if theirs := figures.get("official mcp, low level"):
+        held.append(("CPU of a call, of the official server's", min(ours.cpu) / min(theirs.cpu), 0.25))
+        ratio = min(ours.window_cpu) / min(theirs.window_cpu)
+        held.append(("the same with 32 in flight", ratio, 0.25))
+    return held
 
 
 @contextmanager
@@ -217,8 +285,11 @@ def main() -> None:
         for _ in range(options.rounds):
             for name, (command, worker) in peers.items():
                 measure(command, options.calls, figures[name], worker)
+    started = starts(options.rounds, options.official)
+    held = claims(figures, started)
     if options.json:
-        print(json.dumps({name: vars(each) for name, each in figures.items()}, indent=1))
+        told = {name: vars(each) for name, each in figures.items()}
+        print(json.dumps({"calls": told, "starts_ms": started, "claims": held}, indent=1))
         return
     print(
         f"best of {options.rounds} rounds (median in brackets); start and memory of the process on the pipe"
@@ -233,9 +304,15 @@ def main() -> None:
             f"{min(each.window_cpu):8.0f}{min(each.start):7.0f} ({statistics.median(each.start):4.0f})"
             f"{max(each.memory):6.0f}"
         )
-    if options.official:
-        theirs, ours = figures["official mcp, low level"], figures["mimo, own stdio"]
-        print(f"official : mimo, CPU of a call one at a time: {min(theirs.cpu) / min(ours.cpu):.1f}x")
+    carried = figures["mimo, through the bridge"].bridge_cpu
+    print(
+        f"the bridge itself: {min(carried):.0f} us of CPU a call\n\nto the first answer, ms (best, median):"
+    )
+    for name, each in started.items():
+        print(f"  {name:32}{min(each):7.0f} ({statistics.median(each):.0f})")
+    print()
+    for name, figure, most in held:
+        print(f"  {'holds' if figure <= most else 'FAILS'}: {name}: {figure:.3g} (at most {most:g})")
 
 
 if __name__ == "__main__":
