@@ -606,3 +606,36 @@ async def test_mcp_is_spoken_at_its_path_with_a_key(door: Open) -> None:
     assert [each["name"] for each in listed.json()["result"]["tools"]] == TOOLS
     other = {"authorization": f"Bearer {await door.key('read', 'write')}"}
     assert (await door.client.post("/mcp", json=said, headers=session | other)).status_code == 404
+
+
+async def test_a_bug_of_ours_is_an_error_with_an_id_and_no_more(
+    door: Open, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(*_: object) -> None:
+        await trio.lowlevel.checkpoint()
+        raise RuntimeError("secret details")
+
+    monkeypatch.setattr(door.house.database, "read", broken)
+    told = error(await door.client.get("/v1/memories"), 500)
+    assert told["type"] == "broken"
+    assert "secret" not in told["message"]
+    assert told["id"] in caplog.text
+
+
+async def test_a_client_that_leaves_cancels_its_call(door: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    began, cancelled = trio.Event(), trio.Event()
+
+    async def endless(*_: object) -> None:
+        began.set()
+        try:
+            await trio.sleep_forever()
+        finally:
+            cancelled.set()
+
+    monkeypatch.setattr(door.house.database, "read", endless)
+    head = f"GET /v1/memories HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {door.token}\r\n\r\n"
+    with trio.fail_after(PATIENCE):
+        async with await trio.open_tcp_stream("127.0.0.1", httpx.URL(door.url).port or 0) as stream:
+            await stream.send_all(head.encode())
+            await began.wait()
+        await cancelled.wait()
