@@ -16,6 +16,7 @@ import trio
 
 from mimo import __version__
 from mimo.control import Control, Tell
+from mimo.embedding.box import Box
 from mimo.embedding.choice import chosen
 from mimo.errors import Unusable
 from mimo.gateway.capacity import LIMITS, Limit
@@ -187,7 +188,9 @@ def build(
         dim=embedding.dimension,
         batch=embedding.batch,
     )
-    memory = wired(database, events, metrics, embedder)
+    # While a service takes over from the model in the box, that still answers for the vectors it made.
+    before = () if embedding.provider == "box" else (Box(),)
+    memory = wired(database, events, metrics, embedder, *before)
     toolbox.add(*memory.service.tools(), *memory.offers.things())
 
     keyring = Keyring()
