@@ -34,7 +34,7 @@ from mimo.services.memory.search import Search
 from mimo.services.memory.weighing import Weighed
 from mimo.services.memory.words import extra_of
 from mimo.storage.database import Database
-from mimo.storage.engram_search import Filter, labels_of
+from mimo.storage.engram_search import Filter, references_of
 from mimo.storage.engram_traits import BINDING, keep_traits
 from mimo.storage.sql import rows, run, value
 from mimo.vector import Row, Segment, to_blob
@@ -209,9 +209,8 @@ async def answers(
                 begun = time.perf_counter()
                 weighed, _ = await search.weigh(Question(asked.question, Filter((namespace,))))
                 seconds.append(time.perf_counter() - begun)
-                ids = [one.id for one in weighed.candidates]
-                references, _ = await database.read(labels_of, ids)
-                return Answered(asked, [references.get(id_, ()) for id_ in ids], weighed)
+                references = await database.read(references_of, weighed.ids)
+                return Answered(asked, [references.get(id_, ()) for id_ in weighed.ids], weighed)
 
             for n, part in enumerate(parts):
                 for asked in part.questions:

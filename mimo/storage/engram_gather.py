@@ -1,8 +1,7 @@
-"""The two visits of a search to the database, each one unit of work: what has the words, and what stands around."""
+"""The first visit of a search to the database, as one unit of work: the question's words, and what has them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
@@ -11,13 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mimo.storage import engram_search
-from mimo.storage.engram_search import Beside, Candidate, Filter, Neighbour
+from mimo.storage.engram_search import Filter
 from mimo.storage.engram_traits import BINDING, tokenizer
 
 # A question's every word costs one look into the index. What is longer is not a question but a document.
 MOST_WORDS = 32
-# Of how many candidates the neighbours become candidates, and how far from them.
-PROMISING, CLOSE = 60, 2
 
 
 class Term(NamedTuple):
@@ -37,13 +34,6 @@ class ByWords:
     total: int  # rows that are looked at
     groups: tuple[int, ...] | None  # the numbers of the namespaces
     allowed: npt.NDArray[np.int64] | None  # every id that a narrow filter lets through
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Around:
-    candidates: dict[int, Candidate]
-    neighbours: list[Neighbour]
-    beside: dict[int, Beside]
 
 
 def cut(db: apsw.Connection, text: str, extra: str = "") -> list[Term]:
@@ -96,18 +86,3 @@ def by_words(
         groups = tuple(engram_search.namespace_numbers(db, allowed.namespaces).values())
     narrow = np.array(engram_search.allowed_ids(db, allowed, now), np.int64) if allowed.narrow else None
     return ByWords(tuple(terms), tuple(counts), tuple(lists), total, groups, narrow)
-
-
-def gather_around(
-    db: apsw.Connection, ids: Sequence[int], allowed: Filter, now: int, reach: int, model: str
-) -> Around:
-    """The second visit: those of `ids` that may be found, what stands beside them, and what ranking asks of all.
-
-    `ids` are in the order of their promise. What stands close to the most promising becomes a candidate too:
-    an answer often has none of the words of the question before it.
-    """
-    close = engram_search.neighbours(db, ids[:PROMISING], CLOSE)
-    found = engram_search.candidates(db, dict.fromkeys([*ids, *(row for _, row, _ in close)]), allowed, now)
-    neighbours = engram_search.neighbours(db, found, reach)
-    wanted = dict.fromkeys(found) | dict.fromkeys(row for _, row, _ in neighbours)
-    return Around(found, neighbours, engram_search.beside(db, wanted, model))

@@ -1,4 +1,4 @@
-"""Finding engrams: rows for words, for filters, for what stands around a candidate. SQL as functions of a connection.
+"""Finding engrams: rows for words, for filters, for an answer. SQL as functions of a connection.
 
 No text of a question becomes a piece of SQL or of FTS5's query language: words are quoted, filters are bound.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 import apsw
 
@@ -40,7 +40,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A row as ranking and answering see it."""
+    """A row as an answer shows it."""
 
     id: int
     namespace: str
@@ -61,19 +61,11 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
-    """What ranking needs of a candidate or of one that stands beside it in its session."""
+class Shown:
+    rows: dict[int, Candidate]
+    references: dict[int, tuple[str, ...]]
+    tags: dict[int, tuple[str, ...]]
 
-    id: int
-    terms: bytes
-    told: int
-    asks: bool
-    dated: bool
-    speaker: str
-    vector: bytes | None
-
-
-Neighbour: TypeAlias = tuple[int, int, int]  # of which candidate, which engram, how many positions after it
 
 # One text for every question: a filter that is not given is NULL. CROSS JOIN is SQLite's word for "in this order":
 # the ids that are asked for come first, whatever the planner believes to know about the tables.
@@ -117,27 +109,6 @@ WITH_WORD_ALLOWED = f"""
 BEST_BY_WORDS = """
     SELECT rowid FROM engram_words WHERE engram_words MATCH ? ORDER BY bm25(engram_words, 1.0, 0.5, 0.0) LIMIT ?
 """
-NEIGHBOURS = """
-    SELECT c.id, n.id, n.position - c.position
-    FROM json_each(?) AS wanted
-    CROSS JOIN engrams c ON c.id = wanted.value
-    CROSS JOIN engrams n INDEXED BY engrams_by_session
-        ON n.namespace = c.namespace AND n.session = c.session
-        AND n.position BETWEEN c.position - ? AND c.position + ?
-    WHERE n.session IS NOT NULL AND n.state IN ('live', 'working')
-"""
-BESIDE = """
-    SELECT t.engram_id, t.terms, t.told, t.asks, t.dated, t.speaker, v.vector
-    FROM json_each(:ids) AS wanted
-    CROSS JOIN engram_traits t ON t.engram_id = wanted.value
-    LEFT JOIN engram_vectors v
-        ON v.engram_id = t.engram_id AND v.model = (SELECT id FROM embedding_models WHERE name = :model)
-"""
-# The newest, the weightiest and the most used of the live ones: for strategies that ask for these.
-NEWEST = f"""
-    SELECT e.id FROM json_each(:namespaces) AS home JOIN engrams e ON e.namespace = home.value AND e.state = 'live'
-    WHERE {ALLOWED} ORDER BY e.created_at DESC LIMIT :limit
-"""  # noqa: S608
 
 
 def rows_with(
@@ -182,14 +153,6 @@ def allowed_ids(db: apsw.Connection, allowed: Filter, now: int) -> Sequence[int]
     return [row[0] for row in rows(db, ALLOWED_IDS, bindings)]
 
 
-def newest(db: apsw.Connection, allowed: Filter, now: int, limit: int) -> Sequence[int]:
-    everywhere = allowed.namespaces
-    if everywhere is None:
-        everywhere = tuple(row[0] for row in rows(db, "SELECT name FROM namespaces"))
-    bindings = {**bound(allowed, now), "namespaces": json.dumps(everywhere), "limit": limit}
-    return [row[0] for row in rows(db, NEWEST, bindings)]
-
-
 def namespace_numbers(db: apsw.Connection, names: Sequence[str]) -> dict[str, int]:
     """The numbers of those namespaces that exist."""
     sql = "SELECT name, id FROM namespaces WHERE name IN (SELECT value FROM json_each(?))"
@@ -204,19 +167,6 @@ def candidates(db: apsw.Connection, ids: Iterable[int], allowed: Filter, now: in
     """Those of the ids that the filter lets through, with what an answer shows of them."""
     bindings = {**bound(allowed, now), "ids": json.dumps(list(ids))}
     return {row[0]: Candidate(*row) for row in rows(db, CANDIDATES, bindings)}
-
-
-def neighbours(db: apsw.Connection, ids: Iterable[int], reach: int) -> list[Neighbour]:
-    """What stands up to `reach` positions before and after each, and each itself, within its session."""
-    return cast("list[Neighbour]", rows(db, NEIGHBOURS, (json.dumps(list(ids)), reach, reach)))
-
-
-def beside(db: apsw.Connection, ids: Iterable[int], model: str) -> dict[int, Beside]:
-    """The traits and the vectors of this model, by id."""
-    found = rows(db, BESIDE, {"ids": json.dumps(list(ids)), "model": model})
-    return {
-        row[0]: Beside(row[0], row[1], row[2], bool(row[3]), bool(row[4]), row[5], row[6]) for row in found
-    }
 
 
 def references_of(db: apsw.Connection, ids: Iterable[int]) -> dict[int, tuple[str, ...]]:
@@ -243,11 +193,9 @@ def tags_of(db: apsw.Connection, ids: Iterable[int]) -> dict[int, tuple[str, ...
     return {engram: tuple(tags) for engram, tags in found.items()}
 
 
-def labels_of(
-    db: apsw.Connection, ids: Sequence[int]
-) -> tuple[dict[int, tuple[str, ...]], dict[int, tuple[str, ...]]]:
-    """The references and the tags of each, in one unit of work."""
-    return references_of(db, ids), tags_of(db, ids)
+def shown(db: apsw.Connection, ids: Sequence[int], allowed: Filter, now: int) -> Shown:
+    """What an answer shows of each, in one unit of work: the third visit of a search."""
+    return Shown(candidates(db, ids, allowed, now), references_of(db, ids), tags_of(db, ids))
 
 
 def match_of(terms: Sequence[str], namespaces: Sequence[str] | None, *, together: bool = False) -> str:

@@ -8,8 +8,8 @@ from there at every start, in a worker thread, while words answer.
 - `segments`: all of them: vectors of different models or dimensions never meet
 """
 
-from mimo.vector.rows import Neighbour, Row, from_blob, to_blob
+from mimo.vector.rows import Neighbour, Row, from_blob, from_blobs, to_blob
 from mimo.vector.segment import Fetch, Segment
 from mimo.vector.segments import Segments, Space
 
-__all__ = ["Fetch", "Neighbour", "Row", "Segment", "Segments", "Space", "from_blob", "to_blob"]
+__all__ = ["Fetch", "Neighbour", "Row", "Segment", "Segments", "Space", "from_blob", "from_blobs", "to_blob"]

@@ -46,6 +46,17 @@ def from_blob(blob: bytes) -> Floats:
     return mimo_core.from_f16(np.frombuffer(blob, "<f2").astype(np.float16, copy=False)[None])[0]
 
 
+def from_blobs(blobs: Sequence[bytes | None], dim: int) -> Floats:
+    """The vectors that are stored so, a row each; zeros for what has none, another dimension, or is damaged."""
+    blank = bytes(2 * dim)
+    whole = b"".join(blob if blob is not None and len(blob) == len(blank) else blank for blob in blobs)
+    bits = np.frombuffer(whole, "<u2").reshape(len(blobs), dim).astype(np.uint16, copy=False)
+    damaged = ((bits & 0x7C00) == 0x7C00).any(axis=1)  # such an exponent stands for infinity and NaN
+    if damaged.any():
+        bits = np.where(damaged[:, None], np.uint16(0), bits)
+    return mimo_core.from_f16(bits.view(np.float16))
+
+
 def decoded(rows: Sequence[Row], dim: int) -> tuple[list[Row], Floats, list[int]]:
     """The rows that are sound, their numbers, and the ids of those that are not.
 

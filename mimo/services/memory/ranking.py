@@ -9,7 +9,7 @@ every search, and one can say that nothing is stored.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -50,14 +50,14 @@ FEATURES = tuple(Weights.__dataclass_fields__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Field:
-    """The candidates and what stands beside them: `owner`, `row` and `offset` are one neighbour each.
+    """The candidates and what stands beside them. Rows of a window lie together, in the order of positions.
 
-    The first rows are the candidates themselves, in their order; each is its own neighbour at offset 0.
+    What is said of candidates only has one value for each of `candidates`, which are places among the rows.
     """
 
-    owner: Integers
-    row: Integers
-    offset: Integers
+    candidates: Integers
+    window: Integers
+    positions: Integers
     counts: Floats  # how often each of the question's words is in each row
     lengths: Floats
     vectors: Floats | None  # a row of zeros where there is no vector
@@ -66,9 +66,9 @@ class Field:
     dated: Floats
     said_by_named: Floats  # by the one speaker that the question names
     time: Floats  # how well it fits the time that the question names
-    recency: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
-    importance: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
-    use: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
+    recency: Floats
+    importance: Floats
+    use: Floats
 
 
 def inverse_frequency(rows: Sequence[int], total: int) -> Floats:
@@ -92,12 +92,17 @@ def counted(texts: Sequence[bytes], terms: Integers) -> tuple[Floats, Floats]:
     return counts, lengths.astype(np.float32)
 
 
-def around(field: Field, values: Floats, weights: Mapping[int, float], candidates: int) -> Floats:
-    """The weighted sum of each candidate's neighbours' values."""
-    total = np.zeros((candidates, values.shape[1]), np.float32)
-    for offset, weight in weights.items():
-        here = field.offset == offset
-        total[field.owner[here]] += np.float32(weight) * values[field.row[here]]
+def around(field: Field, values: Floats, weights: Mapping[int, float]) -> Floats:
+    """The weighted sum of each candidate's neighbours' values, its own among them."""
+    worth = np.array([weights.get(offset, 0.0) for offset in range(-REACH, REACH + 1)], np.float32)
+    total = values[field.candidates] * worth[REACH]
+    for step in (*range(-REACH, 0), *range(1, REACH + 1)):
+        beside = field.candidates + step
+        inside = np.flatnonzero((beside >= 0) & (beside < len(values)))
+        mine, beside = field.candidates[inside], beside[inside]
+        offset = field.positions[beside] - field.positions[mine]
+        near = (field.window[mine] == field.window[beside]) & (np.abs(offset) <= REACH)
+        total[inside[near]] += worth[offset[near] + REACH][:, None] * values[beside[near]]
     return total
 
 
@@ -121,24 +126,24 @@ def cosines(vectors: Floats, question: Floats) -> Floats:
 
 def features(field: Field, question: Floats | None, idf: Floats, most: float, asks_when: bool) -> Floats:
     """A row for each candidate, a column for each of FEATURES."""
-    n = len(field.told)
-    window = around(field, field.counts, WORDS_AROUND, n)
-    length = around(field, field.lengths[:, None], WORDS_AROUND, n)[:, 0]
-    found = dict.fromkeys(FEATURES, np.zeros(n, np.float32))
-    found["words"] = matched(window, length, idf, most)
+    window = around(field, field.counts, WORDS_AROUND)
+    length = around(field, field.lengths[:, None], WORDS_AROUND)[:, 0]
+    found = {
+        "words": matched(window, length, idf, most),
+        "speaker": field.said_by_named,
+        "asks": field.asks,
+        "when": field.dated * np.float32(asks_when),
+        "time": field.time,
+        "told": 1 - np.exp(-field.told / np.float32(ENOUGH_TOLD)),
+        "recency": field.recency,
+        "importance": field.importance,
+        "use": field.use,
+    }
     if question is not None and field.vectors is not None:
-        found["own_meaning"] = cosines(field.vectors[:n], question)
-        found["meaning"] = cosines(around(field, field.vectors, MEANING_AROUND, n), question)
-    found["speaker"] = field.said_by_named
-    found["asks"] = field.asks
-    found["when"] = field.dated * np.float32(asks_when)
-    found["time"] = field.time
-    found["told"] = 1 - np.exp(-field.told / np.float32(ENOUGH_TOLD))
-    for name in ("recency", "importance", "use"):
-        values: Floats = getattr(field, name)
-        if len(values):
-            found[name] = values
-    return np.stack([found[name] for name in FEATURES], axis=1)
+        found["own_meaning"] = cosines(field.vectors[field.candidates], question)
+        found["meaning"] = cosines(around(field, field.vectors, MEANING_AROUND), question)
+    nothing = np.zeros(len(field.candidates), np.float32)
+    return np.stack([found.get(name, nothing) for name in FEATURES], axis=1)
 
 
 def vector_of(weights: Weights) -> Floats:

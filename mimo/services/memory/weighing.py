@@ -5,7 +5,6 @@ Pure: no I/O, about a millisecond for some hundred candidates.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,9 +15,10 @@ from mimo.services.memory.found import Question
 from mimo.services.memory.ranking import Floats
 from mimo.services.memory.relevance import relevance, scores
 from mimo.services.memory.times import spans_in
-from mimo.storage.engram_gather import Around, ByWords
-from mimo.storage.engram_search import Candidate
+from mimo.storage.engram_gather import ByWords
 from mimo.storage.engram_traits import hashed
+from mimo.storage.engram_windows import Windows
+from mimo.vector import from_blobs
 
 ASKS_WHEN = (
     "when ",
@@ -38,7 +38,7 @@ DAY_MS = 86_400_000
 class Weighed:
     """The candidates, best first, with what each feature gives."""
 
-    candidates: tuple[Candidate, ...]
+    ids: tuple[int, ...]
     features: Floats
     scores: Floats  # 0..1, the best first
     relevance: Floats  # how likely each bears on the question, 0..1
@@ -47,79 +47,58 @@ class Weighed:
 def weighed(
     question: Question,
     said: ByWords,
-    around: Around,
+    around: Windows | None,
     vector: Floats | None,
     idf: Floats,
     weights: ranking.Weights,
     now: int,
 ) -> Weighed:
-    known = [one for id_, one in around.candidates.items() if id_ in around.beside]
-    if not known:
+    """Each of the candidates in `around`, in order. Without `vector` words alone count."""
+    if around is None or not len(around.candidates):
         none = np.zeros((0, len(ranking.FEATURES)), np.float32)
         return Weighed((), none, none[:, 0], none[:, 0])
-    rows = {one.id: at for at, one in enumerate(known)}
-    for _, row, _ in around.neighbours:
-        if row in around.beside:
-            rows.setdefault(row, len(rows))
-    beside = [around.beside[id_] for id_ in rows]
-    n = len(known)
-    links = [(at, at, 0) for at in range(n)]
-    links += [
-        (rows[owner], rows[row], offset)
-        for owner, row, offset in around.neighbours
-        if owner != row and owner in rows and row in rows
-    ]
-    owner, row, offset = np.array(links, np.int64).T
+    at = around.candidates
     words = {term.word for term in said.terms}
-    speakers = {one.speaker for one in beside if one.speaker}
-    named = {speaker for speaker in speakers if words.issuperset(speaker.split())}
+    speakers = {speaker: tuple(speaker.split()) for speaker in set(around.speakers) if speaker}
+    named = {speaker for speaker, names in speakers.items() if words.issuperset(names)}
     # A speaker's name is in all that they say, and their turns are known by it already.
-    names = {word for speaker in speakers for word in speaker.split()}
+    names = {name for parts in speakers.values() for name in parts}
     telling = np.array([term.word not in names for term in said.terms], bool)
     if not telling.any():
         telling[:] = True
     terms = np.array(hashed(term.stem for term in said.terms), np.int64)[telling]
-    counts, lengths = ranking.counted([one.terms for one in beside], terms)
-    vectors = None
-    if vector is not None:
-        blank = bytes(2 * len(vector))
-        stored = b"".join(
-            one.vector if one.vector is not None and len(one.vector) == len(blank) else blank
-            for one in beside
-        )
-        vectors = np.frombuffer(stored, "<f2").reshape(len(beside), len(vector)).astype(np.float32)
+    counts, lengths = ranking.counted(around.terms, terms)
     spans = list(spans_in(question.text, datetime.fromtimestamp(now / 1000, UTC)))
+    by_named = np.zeros(len(at), np.float32)
+    if len(named) == 1:
+        by_named[:] = [around.speakers[row] in named for row in at.tolist()]
+    time = np.zeros(len(at), np.float32)
+    if spans:
+        time[:] = [max(span.nearness(moment) for span in spans) for moment in around.created[at].tolist()]
     idf = idf[telling]
-    most = float(idf.sum())
     field = ranking.Field(
-        owner=owner,
-        row=row,
-        offset=offset,
+        candidates=at,
+        window=around.window,
+        positions=around.positions,
         counts=counts,
         lengths=lengths,
-        vectors=vectors,
-        told=np.array([one.told for one in beside[:n]], np.float32),
-        asks=np.array([one.asks for one in beside[:n]], np.float32),
-        dated=np.array([one.dated for one in beside[:n]], np.float32),
-        said_by_named=np.array([len(named) == 1 and one.speaker in named for one in beside[:n]], np.float32),
-        time=np.array(
-            [max((span.nearness(one.created_at) for span in spans), default=0.0) for one in known], np.float32
-        ),
-        recency=np.array(
-            [math.exp(-max(0, now - one.created_at) / (30 * DAY_MS)) for one in known], np.float32
-        ),
-        importance=np.array([one.importance for one in known], np.float32),
-        use=np.array([math.log1p(one.access_count) for one in known], np.float32),
+        vectors=None if vector is None else from_blobs(around.vectors, len(vector)),
+        told=around.told[at],
+        asks=around.asks[at],
+        dated=around.dated[at],
+        said_by_named=by_named,
+        time=time,
+        recency=np.exp(-np.maximum(0, now - around.created[at]) / (30 * DAY_MS)).astype(np.float32),
+        importance=around.importance[at],
+        use=np.log1p(around.uses[at]),
     )
     asks_when = question.text.lower().lstrip().startswith(ASKS_WHEN)
-    table = ranking.features(field, vector, idf, most, asks_when)
-    found = scores(table, ranking.vector_of(weights))
-    found += np.array([WORKING_BONUS * (one.state == "working") for one in known], np.float32)
-    order: list[int] = np.lexsort((np.array([one.id for one in known], np.int64), -found)).tolist()
-    relevant = relevance(table, by_words_alone=vectors is None)
-    return Weighed(
-        tuple(known[at] for at in order), table[order], np.minimum(found[order], 1.0), relevant[order]
-    )
+    table = ranking.features(field, vector, idf, float(idf.sum()), asks_when)
+    found = scores(table, ranking.vector_of(weights)) + WORKING_BONUS * around.working[at].astype(np.float32)
+    order = np.lexsort((around.ids[at], -found))
+    relevant = relevance(table, by_words_alone=vector is None)
+    ids: list[int] = around.ids[at][order].tolist()
+    return Weighed(tuple(ids), table[order], np.minimum(found[order], 1.0), relevant[order])
 
 
 def best_by_words(said: ByWords, idf: Floats, limit: int) -> list[int]:

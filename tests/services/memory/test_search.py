@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mimo.errors import Unavailable
 from mimo.services.memory.search import Search
-from mimo.storage import engram_gather, engram_search
+from mimo.storage import engram_gather, engram_search, engram_windows
 from mimo.storage.engram_search import Filter
 from mimo.storage.sql import rows, run
 
@@ -201,8 +201,8 @@ async def test_every_query_uses_an_index(store: Any) -> None:
         for allowed in (Filter(("home",)), Filter(), narrow):
             said = engram_gather.by_words(db, "pottery bowl", "", allowed, 0, {})
             ids = [id_ for ids in said.rows for id_ in ids.tolist()] or [1]
-            engram_gather.gather_around(db, ids, allowed, 0, 3, "hashing")
-            engram_search.labels_of(db, ids)
+            engram_windows.windows_around(db, ids, allowed, 0, "hashing")
+            engram_search.shown(db, ids, allowed, 0)
         engram_search.rows_with_all(db, ["pottery", "bowl"], ("home",), 5)
         engram_search.namespace_names(db)
         db.exec_trace = None

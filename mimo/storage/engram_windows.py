@@ -1,0 +1,169 @@
+"""Candidates with what stands around them in their sessions: read once, in the order of the sessions.
+
+This is the second visit of a search to the database. It reads some hundred short rows, and no content.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import apsw
+import numpy as np
+import numpy.typing as npt
+
+from mimo.storage.engram_search import ALLOWED, Filter, bound
+from mimo.storage.sql import rows
+
+T = TypeVar("T")
+
+# How far from a candidate a neighbour counts.
+REACH = 3
+# What stands this close to one of the most promising becomes a candidate too: an answer often has none of the
+# words of the question before it.
+PROMISING, CLOSE = 25, 2
+
+PLACES = f"""
+    SELECT e.id, e.namespace, e.session, e.position
+    FROM json_each(:ids) AS wanted CROSS JOIN engrams e ON e.id = wanted.value WHERE {ALLOWED}
+"""  # noqa: S608
+COLUMNS = f"""
+    e.id, e.position, e.created_at, e.importance, e.access_count, e.state = 'working', ({ALLOWED}),
+    t.told, t.asks, t.dated, t.speaker, t.terms, v.vector
+"""
+TRAITS = """
+    CROSS JOIN engram_traits t ON t.engram_id = e.id
+    LEFT JOIN engram_vectors v
+        ON v.engram_id = e.id AND v.model = (SELECT id FROM embedding_models WHERE name = :model)
+"""
+# A window is [namespace, session, first position, last position].
+IN_WINDOWS = f"""
+    SELECT w.key, {COLUMNS} FROM json_each(:windows) AS w
+    CROSS JOIN engrams e INDEXED BY engrams_by_session
+        ON e.namespace = w.value ->> 0 AND e.session = w.value ->> 1
+        AND e.position BETWEEN w.value ->> 2 AND w.value ->> 3
+    {TRAITS} WHERE e.session IS NOT NULL AND e.state IN ('live', 'working')
+"""  # noqa: S608
+ALONE = f"""
+    SELECT -1 - w.key, {COLUMNS} FROM json_each(:alone) AS w CROSS JOIN engrams e ON e.id = w.value {TRAITS}
+"""  # noqa: S608
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Windows:
+    """Rows in the order of windows and positions; `candidates` are places in these columns."""
+
+    candidates: npt.NDArray[np.int64]
+    ids: npt.NDArray[np.int64]
+    window: npt.NDArray[np.int64]
+    positions: npt.NDArray[np.int64]
+    created: npt.NDArray[np.int64]
+    importance: npt.NDArray[np.float32]
+    uses: npt.NDArray[np.float32]
+    working: npt.NDArray[np.bool_]
+    told: npt.NDArray[np.float32]
+    asks: npt.NDArray[np.float32]
+    dated: npt.NDArray[np.float32]
+    speakers: tuple[str, ...]
+    terms: tuple[bytes, ...]
+    vectors: tuple[bytes | None, ...]
+
+    @property
+    def in_sessions(self) -> bool:
+        """Whether anything stands beside anything."""
+        return bool((self.window >= 0).any())
+
+
+def with_windows(
+    db: apsw.Connection,
+    then: Callable[[Windows | None], T],
+    ids: Sequence[int],
+    allowed: Filter,
+    now: int,
+    model: str,
+) -> T:
+    """What `then` makes of the windows, in the reader's thread still: it computes for longer than a loop may wait."""
+    return then(windows_around(db, ids, allowed, now, model))
+
+
+def windows_around(
+    db: apsw.Connection, ids: Sequence[int], allowed: Filter, now: int, model: str
+) -> Windows | None:
+    """Those of `ids` that may be found (the most promising first) and those close to them, in their windows."""
+    bindings = bound(allowed, now)
+    places = rows(db, PLACES, {**bindings, "ids": json.dumps(list(ids))})
+    if not places:
+        return None
+    wanted = {place[0] for place in places}
+    promising = {id_ for id_ in ids[:PROMISING] if id_ in wanted}
+    alone = [id_ for id_, _, session, position in places if session is None or position is None]
+    # One binding for both statements.
+    bindings |= {
+        "model": model,
+        "windows": json.dumps(_merged(places, promising)),
+        "alone": json.dumps(alone),
+    }
+    found = rows(db, IN_WINDOWS, bindings) if len(alone) < len(places) else []
+    found += rows(db, ALONE, bindings) if alone else []
+    if not found:
+        return None
+    (window, row_ids, positions, created, importance, uses, working, may, *traits) = zip(*found, strict=True)
+    told, asks, dated, speakers, terms, vectors = traits
+    at_ids, at_window = np.array(row_ids, np.int64), np.array(window, np.int64)
+    at_positions = np.array([position or 0 for position in positions], np.int64)
+    near = _close(at_ids, at_window, at_positions, promising) & np.array(may, bool)
+    return Windows(
+        candidates=np.flatnonzero(near | np.isin(at_ids, np.fromiter(wanted, np.int64))),
+        ids=at_ids,
+        window=at_window,
+        positions=at_positions,
+        created=np.array(created, np.int64),
+        importance=np.array(importance, np.float32),
+        uses=np.array(uses, np.float32),
+        working=np.array(working, bool),
+        told=np.array(told, np.float32),
+        asks=np.array(asks, np.float32),
+        dated=np.array(dated, np.float32),
+        speakers=speakers,
+        terms=terms,
+        vectors=vectors,
+    )
+
+
+def _merged(
+    places: Sequence[tuple[int, str, str | None, int | None]], promising: set[int]
+) -> list[tuple[str, str, int, int]]:
+    """The windows around the places, those that touch as one, so that no row is read twice."""
+    spans = sorted(
+        (namespace, session, position - reach, position + reach)
+        for id_, namespace, session, position in places
+        if session is not None and position is not None
+        for reach in [REACH + CLOSE if id_ in promising else REACH]
+    )
+    merged: list[tuple[str, str, int, int]] = []
+    for span in spans:
+        if merged and merged[-1][:2] == span[:2] and span[2] <= merged[-1][3] + 1:
+            merged[-1] = (*span[:2], merged[-1][2], max(merged[-1][3], span[3]))
+        else:
+            merged.append(span)
+    return merged
+
+
+def _close(
+    ids: npt.NDArray[np.int64],
+    window: npt.NDArray[np.int64],
+    positions: npt.NDArray[np.int64],
+    promising: set[int],
+) -> npt.NDArray[np.bool_]:
+    """Which rows stand close to a promising one."""
+    close = np.zeros(len(ids), bool)
+    there = np.flatnonzero(np.isin(ids, np.fromiter(promising, np.int64)))
+    for step in range(-CLOSE, CLOSE + 1):
+        beside = there + step
+        inside = (beside >= 0) & (beside < len(ids))
+        mine, beside = there[inside], beside[inside]
+        same = (window[mine] == window[beside]) & (np.abs(positions[mine] - positions[beside]) <= CLOSE)
+        close[beside[same]] = True
+    return close
