@@ -34,7 +34,9 @@ def extensions() -> list[Extension]:
             raise
         return []
     sources = sorted(Path("mimo_core").glob("*.pyx"))
-    headers = sorted(str(path) for suffix in ("h", "inc", "pxi") for path in Path("mimo_core").glob(f"*.{suffix}"))
+    headers = sorted(
+        str(path) for suffix in ("h", "inc", "pxi") for path in Path("mimo_core").glob(f"*.{suffix}")
+    )
     if not sources:
         return []
     built = cythonize(

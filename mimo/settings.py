@@ -87,7 +87,9 @@ class Http(Section):
     certificate_key: str = Field(default="", description="the file with the certificate's private key")
     behind_proxy: bool = Field(default=False, description="a proxy before mimo speaks TLS")
     connections: int = Field(default=1000, ge=1, le=100_000, description="at most so many at once")
-    rate_per_minute: Positive = Field(default=60.0, description="how often a key may write, or use what costs")
+    rate_per_minute: Positive = Field(
+        default=60.0, description="how often a key may write, or use what costs"
+    )
     rate_burst: int = Field(default=20, ge=1, le=100_000, description="so many of these at once")
     limit_owner: bool = Field(default=False, description="the owner's key is limited on loopback too")
     overload_seconds: Positive = Field(
