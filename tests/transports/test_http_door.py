@@ -5,7 +5,7 @@ import logging
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,20 +73,28 @@ def chosen() -> dict[str, Any]:
 
 
 @pytest.fixture
-async def door(home: Home, chosen: dict[str, Any], nursery: trio.Nursery) -> AsyncIterator[Open]:
+def house(home: Home, chosen: dict[str, Any]) -> Iterator[House]:
+    """At rest, and built before a loop runs: building takes a while."""
     os.mkdir(home, 0o700)
     socket = bind(home)
-    house = build(home, lambda: settings(**chosen), listening=[socket])
+    yield build(home, lambda: settings(**chosen), listening=[socket])
+    socket.close()
+
+
+@pytest.fixture
+async def door(house: House, nursery: trio.Nursery) -> AsyncIterator[Open]:
     await nursery.start(house.root.run)
     assert house.http is not None
-    token = owner_token(home)
+    token = owner_token(house.home)
     client = httpx.AsyncClient(
-        base_url=house.http.url, headers={"authorization": f"Bearer {token}"}, timeout=PATIENCE, verify=NO_TLS
+        base_url=house.http.url,
+        headers={"authorization": f"Bearer {token}"},
+        timeout=PATIENCE,
+        verify=NO_TLS,
     )
     async with client:
         yield Open(house, house.http.url, token, client)
     nursery.cancel_scope.cancel()
-    socket.close()
 
 
 def error(response: httpx.Response, status: int) -> dict[str, Any]:
@@ -498,14 +506,15 @@ def test_what_can_be_reached_from_outside_needs_keys_and_encryption(
     assert (address.unsafe(keys) is None) is safe
 
 
-async def test_an_unsafe_door_stays_shut_and_the_house_lives(home: Home, nursery: trio.Nursery) -> None:
-    house = build(home, lambda: settings(host="0.0.0.0"), listening=[])
+@pytest.mark.parametrize("chosen", [{"host": "0.0.0.0"}])
+async def test_an_unsafe_door_stays_shut_and_the_house_lives(house: House, nursery: trio.Nursery) -> None:
     await nursery.start(house.root.run)
     told = next(each for each in house.doors() if each["name"] == "http")
     assert "mimo key create" in told["state"]
     nursery.cancel_scope.cancel()
 
 
+@pytest.mark.holds_up_the_loop
 async def test_a_port_that_is_taken_is_told_and_taken_when_it_is_free(
     home: Home, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
