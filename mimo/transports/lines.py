@@ -85,10 +85,11 @@ class Connection:
         self._peer: Peer | None = None
 
     def say(self, said: Say) -> None:
-        self._outbox.put(said.frame + b"\n")
         # The answer to the only call, or to the last of many, has no other to wait for.
         if said.last and self._peer is not None and self._peer.busy == 1:
-            self._outbox.flush()
+            self._outbox.put_last(said.frame + b"\n")
+        else:
+            self._outbox.put(said.frame + b"\n")
 
     async def room(self) -> None:
         await self._outbox.room()

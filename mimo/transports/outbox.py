@@ -28,7 +28,7 @@ class Outbox:
     """Frames in, bytes out, in order. `put` never waits; `room` does, for those who can.
 
     `run` ends only by cancellation or when the client is lost or stalled. `send_now` writes what goes
-    without waiting, and gives how much that was; where a stream has such a thing, `flush` needs no turn of the loop.
+    without waiting, and gives how much that was; where a stream has such a thing, `put_last` needs no turn of the loop.
     """
 
     def __init__(
@@ -65,15 +65,18 @@ class Outbox:
         if self._size > CROWDED and self._room.is_set():
             self._room = trio.Event()
 
-    def flush(self) -> None:
-        """Nothing more is to come in this turn of the loop: write what is there, if it goes at once."""
-        if self._send_now is None or self._writing or not 0 < self._size <= CHUNK:
+    def put_last(self, frame: bytes) -> None:
+        """The last frame of this turn of the loop: it and what waits are written, as far as that goes at once."""
+        if self._send_now is None or self._writing or self._size + len(frame) > CHUNK:
+            self.put(frame)
             return
-        data = b"".join(self._waiting)
+        data = b"".join([*self._waiting, frame]) if self._waiting else frame
+        self._waiting.clear()
+        self._size = 0
         written = self._send_now(data)
-        self._waiting = [data[written:]] if written < len(data) else []
-        self._sent(written)
-        if not self._waiting:
+        if written < len(data):
+            self.put(data[written:])
+        else:
             self._empty.set()
 
     async def room(self) -> None:
