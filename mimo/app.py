@@ -80,6 +80,12 @@ class House:
             self.stop_wanted.set()
             await trio.sleep_forever()
 
+    async def keep_socket(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """The door of our own programs. That it closes when we drain is no fall."""
+        await self.unix.run(task_status=task_status)
+        if self.sessions.draining:
+            await trio.sleep_forever()
+
     async def keep_stdio(self, *, task_status: trio.TaskStatus[None]) -> None:
         """The one client of a standalone daemon; it lives as long as this client."""
         assert self.stdio is not None
@@ -261,7 +267,7 @@ def build(
     async def tell_of_changes(*, task_status: trio.TaskStatus[None]) -> None:
         await desk.follow(events, task_status=task_status)
 
-    doors = [Child("news", tell_of_changes), Child("socket", unix.run)]
+    doors = [Child("news", tell_of_changes), Child("socket", house.keep_socket)]
     if stdio is not None:
         doors.append(Child("stdio", house.keep_stdio, Restart.TEMPORARY))
     house.root = supervisor(
