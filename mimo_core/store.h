@@ -11,43 +11,7 @@
 #ifndef MIMO_STORE_H
 #define MIMO_STORE_H
 
-#include "kernels.h"
-#include <stdlib.h>
-
-/* Under a sanitizer memory comes from where it can watch it. */
-#if (defined(__unix__) || defined(__APPLE__)) && !defined(__SANITIZE_ADDRESS__)
-#define MIMO_MMAP 1
-#include <sys/mman.h>
-#else
-#define MIMO_MMAP 0
-#endif
-
-#define BLOCK_ROWS 4096
-#define BLOCK_WORDS (BLOCK_ROWS / 64)
-#define NOWHERE UINT32_MAX
-
-enum { TIER_BITS = 1, TIER_INT8 = 2, TIER_F16 = 4, TIER_F32 = 8, TIER_FLOAT = TIER_F16 | TIER_F32 };
-
-#define SPANS 7
-
-typedef struct {
-    void *start, *memory;
-    size_t bytes;
-} mimo_span;
-
-typedef struct {
-    uint64_t live[BLOCK_WORDS];
-    int64_t pending; /* dead rows whose bit in `live` is still set; read before `live` */
-    uint64_t *died;  /* version of death by row, 0 for none; NULL while nobody has died here */
-    int64_t *ids;
-    int32_t *groups;
-    uint64_t *bits; /* [group of 8 rows][word][lane] */
-    int8_t *codes;
-    float *scales;
-    uint16_t *halves;
-    float *floats;
-    mimo_span span[SPANS];
-} mimo_block;
+#include "blocks.h"
 
 typedef struct {
     uint32_t *row;
@@ -59,6 +23,7 @@ typedef struct {
     unsigned tiers;
     mimo_block **blocks;
     int64_t allocated, room;    /* blocks there are, places in the table */
+    mimo_memory memory;
     mimo_block ***outgrown;     /* tables that readers may still hold, one per doubling */
     int64_t outgrown_n;
     int64_t rows, alive;
@@ -77,65 +42,6 @@ typedef struct {
     int epoch;
 } mimo_snapshot;
 
-/* Zeros of its own, which the system lends page by page as they are written: an index of ten rows costs
- * ten rows. calloc does not promise that; it clears what it has had before. */
-static int span_new(mimo_span *span, size_t bytes) {
-    span->bytes = bytes;
-#if MIMO_MMAP
-    span->start = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (span->start == MAP_FAILED) span->start = NULL;
-    return span->start != NULL;
-#else
-    span->memory = calloc(bytes + 64, 1);
-    span->start = span->memory ? (void *)(((uintptr_t)span->memory + 63) & ~(uintptr_t)63) : NULL;
-    return span->memory != NULL;
-#endif
-}
-
-static void span_free(mimo_span *span) {
-#if MIMO_MMAP
-    if (span->start) munmap(span->start, span->bytes);
-#else
-    free(span->memory);
-#endif
-}
-
-static void block_free(mimo_block *block) {
-    if (!block) return;
-    for (int i = 0; i < SPANS; i++) span_free(&block->span[i]);
-    free(block->died);
-    free(block);
-}
-
-static mimo_block *block_new(const mimo_store *store) {
-    mimo_block *block = calloc(1, sizeof *block);
-    if (!block) return NULL;
-    size_t numbers = (size_t)BLOCK_ROWS * (size_t)store->padded;
-    unsigned tiers = store->tiers;
-    const size_t bytes[SPANS] = {
-        BLOCK_ROWS * sizeof(int64_t),
-        BLOCK_ROWS * sizeof(int32_t),
-        tiers & TIER_BITS ? numbers / 8 : 0,
-        tiers & TIER_INT8 ? numbers : 0,
-        tiers & TIER_INT8 ? BLOCK_ROWS * sizeof(float) : 0,
-        tiers & TIER_F16 ? numbers * 2 : 0,
-        tiers & TIER_F32 ? numbers * 4 : 0,
-    };
-    for (int i = 0; i < SPANS; i++)
-        if (bytes[i] && !span_new(&block->span[i], bytes[i])) {
-            block_free(block);
-            return NULL;
-        }
-    block->ids = block->span[0].start;
-    block->groups = block->span[1].start;
-    block->bits = block->span[2].start;
-    block->codes = block->span[3].start;
-    block->scales = block->span[4].start;
-    block->halves = block->span[5].start;
-    block->floats = block->span[6].start;
-    return block;
-}
-
 static mimo_store *store_new(int64_t dim, unsigned tiers) {
     mimo_store *store = calloc(1, sizeof *store);
     if (!store) return NULL;
@@ -148,7 +54,11 @@ static mimo_store *store_new(int64_t dim, unsigned tiers) {
 
 static void store_free(mimo_store *store) {
     if (!store) return;
-    for (int64_t i = 0; i < store->allocated; i++) block_free(store->blocks[i]);
+    for (int64_t i = 0; i < store->allocated; i++) {
+        free(store->blocks[i]->died);
+        free(store->blocks[i]);
+    }
+    memory_free(&store->memory);
     for (int64_t i = 0; i < store->outgrown_n; i++) free(store->outgrown[i]);
     free(store->outgrown);
     free(store->blocks);
@@ -230,7 +140,7 @@ static int store_reserve(mimo_store *store, int64_t more) {
         store->room = room;
     }
     while (store->allocated < blocks) {
-        mimo_block *block = block_new(store);
+        mimo_block *block = block_new(&store->memory, store->tiers, store->padded, store->allocated);
         if (!block) return 0;
         store->blocks[store->allocated++] = block;
     }
