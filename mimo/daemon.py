@@ -28,7 +28,10 @@ from mimo.systemd import Notices, forget_environment, handed_over
 log = logging.getLogger(__name__)
 
 FAILED, CONFLICT = 1, 5
+# An end that a restart may cure; a service manager is told not to restart after the two above.
+FELL = 70
 ASKING_TO_END = (signal.SIGTERM, signal.SIGINT)
+HELD_BACK = (*ASKING_TO_END, signal.SIGHUP)
 # Over the grace for the drain, what an orderly stop of the tree may take before the process is ended
 # from outside the loop: a loop that is stuck cannot end itself.
 LAST_RESORT = 10.0
@@ -97,12 +100,15 @@ class Life:
     house: House
     notices: Notices
     idle_exit: bool
+    last_resort: "LastResort"
 
     async def run(self) -> int:
         """Serve until somebody wants an end. Gives the exit code."""
         code = 0
         with trio.open_signal_receiver(*ASKING_TO_END, signal.SIGHUP) as signals:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKING_TO_END)
+            for number in ASKING_TO_END:
+                self._prepare_last_resort(number)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
             try:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._obey, signals, nursery.cancel_scope)
@@ -112,9 +118,20 @@ class Life:
                     nursery.start_soon(self.notices.feed_watchdog, self.house.database.pulse)
                     nursery.start_soon(self._leave_when_idle)
             except* TooManyRestarts as group:
-                code = FAILED
+                code = FELL
                 log.critical("%s", _innermost(group))
         return code
+
+    def _prepare_last_resort(self, number: int) -> None:
+        """Have the handler start the clock, because a loop that is stuck will not hear of the signal."""
+        receive = signal.getsignal(number)
+        assert callable(receive)
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            self.last_resort.strike_after(self.house.settings.daemon.grace_seconds + LAST_RESORT)
+            receive(number, frame)
+
+        signal.signal(number, handle)
 
     async def _obey(self, signals: AsyncIterator[int], everything: trio.CancelScope) -> None:
         async with trio.open_nursery() as nursery:
@@ -124,7 +141,7 @@ class Life:
         self.notices.stopping()
         log.info("stopping")
         grace = self.house.settings.daemon.grace_seconds
-        _end_the_process_after(grace + LAST_RESORT)
+        self.last_resort.strike_after(grace + LAST_RESORT)
         with trio.move_on_after(grace):
             await self.house.drain()
         everything.cancel()
@@ -166,22 +183,29 @@ def _innermost(group: BaseExceptionGroup[TooManyRestarts]) -> str:
     return f"{told}: {error}" if str(error) not in told else told
 
 
-def _end_the_process_after(seconds: float) -> None:
-    """The last resort, in a thread that needs nothing from the loop."""
+class LastResort:
+    """Ends the process from a thread that needs nothing from the loop."""
 
-    def end() -> None:
+    def __init__(self) -> None:
+        self._started = False
+
+    def strike_after(self, seconds: float) -> None:
+        """Whatever happens. Only the first call counts."""
+        if not self._started:
+            self._started = True
+            threading.Thread(target=self._strike, args=(seconds,), name="last resort", daemon=True).start()
+
+    def _strike(self, seconds: float) -> None:
         time.sleep(seconds)
         print(f"mimo: not stopped after {seconds:g} s; ending the process where it stands:", file=sys.stderr)
         faulthandler.dump_traceback(file=sys.stderr)
-        os._exit(FAILED)
-
-    threading.Thread(target=end, name="last resort", daemon=True).start()
+        os._exit(FELL)
 
 
 def _hold_back_signals() -> None:
     """One that comes before anybody listens waits; it does not kill a process that holds the lock."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, ASKING_TO_END)
-    for number in ASKING_TO_END:
+    signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
+    for number in HELD_BACK:
         signal.signal(number, _too_late)
 
 
@@ -190,8 +214,16 @@ def _too_late(number: int, frame: FrameType | None) -> None:
 
 
 def _leave_in_peace() -> None:
-    for number in ASKING_TO_END:  # Python's own way out would restore what kills
+    for number in HELD_BACK:  # Python's own way out would restore what kills
         signal.signal(number, signal.SIG_IGN)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def serve(
@@ -203,17 +235,19 @@ def serve(
 ) -> int:
     """`mimo serve`: own the data directory until told to stop. Gives the exit code."""
     os.umask(0o077)
-    _hold_back_signals()
     notices = Notices()
     flags = flags or {}
     try:
         settings = load(home, os.environ, flags)[0]
         logs.configure(settings.log.level, settings.log.format)
+        _hold_back_signals()
         lock = Lock(home)
         try:
             inherited = handed_over()
             forget_environment()
             ours = [] if inherited else [bind(home)]
+            # A socket that a service manager made is not ours to remove, nor one that lies there instead of ours.
+            made = _identity(home.socket) if ours or idle_exit else None
             house = build(
                 home,
                 lambda: load(home, os.environ, flags)[0],
@@ -225,15 +259,13 @@ def serve(
             )
             if idle_exit:  # a bridge started us, and bridges start the next one
                 house.unix.make_way = house.stop_wanted.set
-            code = trio.run(
-                Life(home, house, notices, idle_exit and not standalone).run, instruments=[house.loop_watch]
-            )
+            life = Life(home, house, notices, idle_exit and not standalone, LastResort())
+            code = trio.run(life.run, instruments=[house.loop_watch])
             _leave_in_peace()
+            if made is not None and _identity(home.socket) == made:
+                os.unlink(home.socket)
             if house.unusable is not None:
                 raise house.unusable
-            if ours or idle_exit:  # a socket that a service manager made is not ours to remove
-                with suppress(FileNotFoundError):
-                    os.unlink(home.socket)
             return code
         finally:
             lock.release()

@@ -42,7 +42,7 @@ class Keys:
         """Read all keys again."""
         try:
             owner = [_owner(owner_token(self._home))]
-        except OSError as error:
+        except (OSError, UnicodeDecodeError) as error:
             log.error("the owner's key cannot be used (%s): 'mimo token' will fail", error)
             owner = []
         stored = await self._database.read(all_keys)

@@ -223,6 +223,8 @@ _KEYS: Mapping[str, FieldInfo] = MappingProxyType(dict(_leaves(Settings)))
 
 def _from_file(path: str, only: frozenset[str] | None) -> dict[str, tuple[Any, Origin]]:
     try:
+        if not os.path.isfile(path) and os.path.exists(path):
+            raise Unusable(f"cannot read the settings file {path} (it is no regular file); move it away")
         with open(path, "rb") as file:
             text = file.read().decode("utf-8")
     except (FileNotFoundError, NotADirectoryError):

@@ -7,8 +7,11 @@ import os
 import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 
 import trio
+
+from mimo.errors import MimoError
 
 FIRST_DESCRIPTOR = 3
 
@@ -57,9 +60,8 @@ class Notices:
             return
         interval = self.watchdog / 3
         while True:
-            with trio.move_on_after(interval) as patience:
+            with trio.move_on_after(interval), suppress(MimoError):  # down for a moment is not stuck for good
                 await pulse()
-            if not patience.cancelled_caught:
                 self.say("WATCHDOG=1")
             await trio.sleep(interval)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import math
-import secrets
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -16,8 +15,9 @@ from typing import cast
 
 import trio
 
-from mimo.errors import Broken, Forbidden, MimoError, TooSlow
+from mimo.errors import Forbidden, MimoError, TooSlow
 from mimo.gateway.arguments import validated
+from mimo.gateway.bugs import broken
 from mimo.gateway.capacity import LIMITS, Limit, Places
 from mimo.gateway.toolbox import Toolbox
 from mimo.observability import logs
@@ -167,14 +167,7 @@ def _too_slow(tool: Tool, seconds: float) -> TooSlow:
 def _translated(tool: Tool, error: BaseException) -> MimoError:
     if isinstance(error, trio.TooSlowError):  # a deadline that the handler set itself
         return TooSlow(f"a part of {tool.name} was not done in time", tool=tool.name)
-    return _broken(tool, error)
-
-
-def _broken(tool: Tool, error: BaseException) -> Broken:
-    """Log a bug once, and give the error that names the log's line."""
-    id_ = secrets.token_hex(4)
-    log.error("a bug in %s (%s)", tool.name, id_, exc_info=error, extra={"id": id_})
-    return Broken(f"{tool.name} failed by a bug of mimo; the log has it under {id_}", id=id_, tool=tool.name)
+    return broken(tool.name, error)
 
 
 def _essence(error: BaseException) -> BaseException | None:

@@ -11,7 +11,8 @@ from typing import Protocol, TypeVar
 
 import trio
 
-from mimo.errors import Broken, MimoError, NotFound, TooSlow
+from mimo.errors import MimoError, NotFound, TooSlow
+from mimo.gateway.bugs import broken
 from mimo.gateway.sessions import Session, Sessions
 from mimo.observability.events import Events
 from mimo.observability.news import ToolboxChanged
@@ -172,6 +173,4 @@ async def _bounded(work: Callable[[], Awaitable[T]]) -> T:
     except trio.TooSlowError as error:
         raise TooSlow(f"not done within {PATIENCE:g} s") from error
     except Exception as error:
-        identity = secrets.token_hex(4)
-        log.exception("an errand broke", extra={"id": identity})
-        raise Broken(f"something broke on our side (see {identity} in the log)", id=identity) from error
+        raise broken("an errand", error) from error

@@ -9,6 +9,7 @@ from typing import Protocol, TypeAlias
 import trio
 
 from mimo.errors import MimoError
+from mimo.gateway.bugs import broken
 from mimo.gateway.sessions import Session
 from mimo.protocol import jsonrpc
 from mimo.protocol.jsonrpc import Lines, Malformed, Request, parse
@@ -156,6 +157,9 @@ class Connection:
             value = await control(request.method, request.params, client, self._tell)
         except MimoError as error:
             self.say(Say(jsonrpc.error(request.id, failure(error, NEWEST_LEGACY)), request.id))
+        except Exception as error:
+            told = broken(request.method, error)
+            self.say(Say(jsonrpc.error(request.id, failure(told, NEWEST_LEGACY)), request.id))
         else:
             self.say(Say(jsonrpc.encode({"jsonrpc": "2.0", "id": request.id, "result": value}), request.id))
 
