@@ -62,9 +62,7 @@ INT64 = np.dtype(np.int64)
 
 
 cdef inline bint finite(const float *numbers, Py_ssize_t n) noexcept nogil:
-    cdef double parts[3]
-    kernels.cosine_parts(numbers, numbers, n, parts)
-    return parts[1] < INFINITY
+    return all_finite(numbers, n)
 
 
 cdef const float[:, ::1] finite_rows(value, str name):

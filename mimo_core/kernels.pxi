@@ -22,6 +22,7 @@ cdef extern from "search.h" nogil:
     int mimo_highest_level()
     const mimo_kernels *mimo_kernels_of(int)
     int popcount "__builtin_popcountll"(uint64_t)
+    int all_finite(const float *, int64_t)
     void best_init(mimo_best *, int64_t, float *, int64_t *)
     void best_sort(mimo_best *)
 

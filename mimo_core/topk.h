@@ -17,6 +17,17 @@ MIMO_INLINE void row_ahead(const void *row, int64_t bytes) {
     for (int64_t byte = 0; byte < bytes; byte += 64) __builtin_prefetch((const char *)row + byte);
 }
 
+/* Is none of them infinite or NaN? Those have all bits of the exponent set, and no other has more. */
+static inline int all_finite(const float *numbers, int64_t n) {
+    int32_t most = 0;
+    for (int64_t i = 0; i < n; i++) {
+        union { float value; int32_t bits; } u = {numbers[i]};
+        u.bits &= 0x7f800000;
+        most = u.bits > most ? u.bits : most;
+    }
+    return most < 0x7f800000;
+}
+
 /* The `size` best of all offered (score, id): higher score first, then lower id. A binary heap with
  * the worst at its root. */
 typedef struct {
