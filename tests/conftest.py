@@ -9,13 +9,16 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from mimo.home import Home
-from mimo.observability.loop import run_watched
+from mimo.observability.loop import TOO_LONG, run_watched
 
+# Counting the lines that run makes each of them several times slower.
+SLOWED = 1 if sys.gettrace() is None else 6
 PATIENCE = 30.0  # seconds for whatever a subprocess owes us; generous, because machines are loaded
 
 
@@ -24,7 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         watched = isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj)
         if watched and item.get_closest_marker("holds_up_the_loop") is None:
-            item.add_marker(pytest.mark.trio(run=run_watched))
+            item.add_marker(pytest.mark.trio(run=partial(run_watched, too_long=TOO_LONG * SLOWED)))
 
 
 @dataclass

@@ -108,9 +108,10 @@ def run_watched(
     *args: object,
     clock: trio.abc.Clock | None = None,
     instruments: Sequence[trio.abc.Instrument] = (),
+    too_long: float = TOO_LONG,
 ) -> T:
     """`trio.run`, and a `LoopHeldUp` at its end when a task held up the loop."""
-    watch = LoopWatch(fair=True)
+    watch = LoopWatch(fair=True, too_long=too_long)
     result = trio.run(main, *args, clock=clock, instruments=[*instruments, watch])
     watch.check()
     return result

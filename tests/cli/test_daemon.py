@@ -122,6 +122,7 @@ def test_only_what_names_the_project_is_told_to_the_daemon(
         "cwd": os.getcwd(),
         "pid": 0,
         "env": {"MIMO_NAMESPACE": "x"},
+        "settled": False,
     }
 
 

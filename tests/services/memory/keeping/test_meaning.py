@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from mimo.storage.changes import prune_changes
 from mimo.storage.engram_vectors import count_waiting, models, store_vectors, vector_of, waiting
@@ -21,6 +22,9 @@ async def test_an_embedder_that_is_down_keeps_nobody_from_adding_and_finding(mem
     assert found["arms"]["words"] == "ran"
     assert found["arms"]["meaning"] != "ran"
     assert await memory.database.read(count_waiting) == 1
+    with trio.fail_after(10):
+        while not memory.told("system:degraded"):
+            await trio.testing.wait_all_tasks_blocked(0.005)
     memory.embedder.down = False
     await memory.settled()
     assert (await memory.data("memory_search", query="boat", namespace="proj"))["arms"]["meaning"] == "ran"
