@@ -95,6 +95,10 @@ def not_finite(name: str) -> ValueError:
     return ValueError(f"{name} must be finite (got NaN or infinity, or a number beyond float32)")
 
 
+def too_few_threads(threads: int) -> ValueError:
+    return ValueError(f"threads must be at least 1 (got {threads})")
+
+
 def tier_bits(tiers: Iterable[str]) -> int:
     """The set of tiers as bits.
 

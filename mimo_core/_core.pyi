@@ -115,6 +115,7 @@ class VectorIndex:
         *,
         plan: str = "auto",
         rescore: int = 0,
+        threads: int = 1,
         groups: Integers | None = None,
         allowed: Integers | None = None,
         mask: Flags | None = None,
@@ -124,7 +125,9 @@ class VectorIndex:
 
         `groups`, `allowed` (ids) and `mask` (a flag a position; what lies beyond its end is not
         meant) narrow the search before it counts; given together, all must hold. `plan` "exact"
-        scans floats, "int8" and "bits" codes with `rescore` rows settled by the best tier.
+        scans floats, "int8" and "bits" codes, of which the best `rescore` rows are settled by the
+        better tiers. With `threads` above 1 that many parts are scanned at once (the twin scans them
+        one after the other); the answer is the same, and below some 50,000 rows it takes longer.
         """
 
     def search_batch(
@@ -134,6 +137,7 @@ class VectorIndex:
         *,
         plan: str = "auto",
         rescore: int = 0,
+        threads: int = 1,
         groups: Integers | None = None,
         allowed: Integers | None = None,
         mask: Flags | None = None,

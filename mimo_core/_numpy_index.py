@@ -237,6 +237,7 @@ class VectorIndex:
         *,
         plan: str = "auto",
         rescore: int = 0,
+        threads: int = 1,
         groups: Any = None,
         allowed: Any = None,
         mask: Any = None,
@@ -247,6 +248,8 @@ class VectorIndex:
         _checks.same_dim(q.size, self.dim, "query")
         q = finite_vector(q, "query")
         _checks.plan_number(plan, self._tiers)
+        if threads < 1:
+            raise _checks.too_few_threads(threads)
         if rescore == 0 and plan != "int8":
             rescore = self.candidates
         group = None if groups is None else _checks.integers(groups, "groups", np.int32)
@@ -285,14 +288,19 @@ class VectorIndex:
         k = min(k, count)
         if plan == "exact" or not k:
             return best_of(*self._scan(blocks, there, query.float_scores, by_id=True), k)
+        settled = max(32, 4 * k)
         if rescore <= 0:
-            rescore = max(400, 40 * k) if plan == "bits" else max(32, 4 * k)
+            rescore = max(400, 40 * k) if plan == "bits" else settled
         rescore = min(max(rescore, k), count)
         distances = None
         if plan == "int8":
             rows = best_of(*self._scan(blocks, there, query.int8_scores, by_id=False), rescore)[0]
         else:
             rows, distances = self._codes(blocks, there, query, rescore)
+            if self._tiers & 2 and self._tiers & 12:
+                chosen = np.zeros(there.size, np.bool_)
+                chosen[rows] = True
+                rows = best_of(*self._scan(blocks, chosen, query.int8_scores, by_id=False), settled)[0]
         return best_of(*self._rescored(blocks, rows, distances, query), k)
 
     def _plan(self, rows: int) -> str:

@@ -226,7 +226,8 @@ cdef class VectorIndex:
                     y[i, j] = block.codes[start + j] * block.scales[at[i] % BLOCK_ROWS]
         return out
 
-    def search(self, query, Py_ssize_t k, *, str plan="auto", Py_ssize_t rescore=0, groups=None, allowed=None, mask=None, min_score=None):
+    def search(self, query, Py_ssize_t k, *, str plan="auto", Py_ssize_t rescore=0, Py_ssize_t threads=1,
+               groups=None, allowed=None, mask=None, min_score=None):
         cdef const float[::1] q = floats1(query, "query")
         cdef int number = 0
         cdef const int[::1] group
@@ -241,6 +242,8 @@ cdef class VectorIndex:
             _checks.same_dim(q.shape[0], self.dim, "query")
         if not finite(&q[0], self.dim):
             raise _checks.not_finite("query")
+        if threads < 1:
+            raise _checks.too_few_threads(threads)
         if plan != "auto":
             number = _checks.plan_number(plan, self.store.it.tiers)
         if rescore == 0 and number != 2:
@@ -277,7 +280,7 @@ cdef class VectorIndex:
             if flags is not None or wanted is not None:
                 words = words_of(shot.rows, rows, flags)
                 allowed_at = &words[0]
-            found = self._search(store, &shot, &q[0], k, number, rescore, allowed_at, group_at, groups_n, ids, scores)
+            found = self._search(store, &shot, &q[0], k, number, rescore, threads, allowed_at, group_at, groups_n, ids, scores)
         finally:
             PyThread_acquire_lock(self.lock, WAIT_LOCK)
             store_leave(store.it, shot)
@@ -291,12 +294,12 @@ cdef class VectorIndex:
         return ids, scores
 
     cdef int64_t _search(self, _Store store, const mimo_snapshot *shot, const float *query, Py_ssize_t k, int plan, Py_ssize_t rescore,
-                         const uint64_t *allowed, const int *groups, int64_t groups_n, int64_t[::1] ids, float[::1] scores):
+                         Py_ssize_t threads, const uint64_t *allowed, const int *groups, int64_t groups_n, int64_t[::1] ids, float[::1] scores):
         cdef int64_t found
         cdef int trusted = self.codes_trusted
         cdef const mimo_kernels *table = kernels
         with nogil:
-            found = store_search(store.it, shot, table, query, k, plan, trusted, rescore, allowed, groups, groups_n, &ids[0], &scores[0])
+            found = store_search(store.it, shot, table, query, k, plan, trusted, rescore, threads, allowed, groups, groups_n, &ids[0], &scores[0])
         return found
 
     def search_batch(self, queries, Py_ssize_t k, **options):

@@ -40,6 +40,7 @@ typedef struct {
     /* Scores of rows that lie anywhere. */
     void (*scores_f32)(const float *const *rows, int64_t n, int64_t dim, const float *query, float *out);
     void (*scores_f16)(const uint16_t *const *rows, int64_t n, int64_t dim, const float *query, float *out);
+    void (*scores_int8)(const int8_t *const *rows, int64_t n, int64_t dim, const mimo_query8 *query, int32_t *out);
     int32_t (*dot_int8)(const int8_t *row, int64_t dim, const mimo_query8 *query);
     void (*unit)(const float *row, int64_t dim, float *out);
     void (*widen)(const uint16_t *halves, int64_t n, float *out);

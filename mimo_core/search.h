@@ -4,12 +4,21 @@
 
 #include "store.h"
 
+#if defined(__unix__) || defined(__APPLE__)
+#define MIMO_PTHREADS 1
+#include <pthread.h>
+#include <signal.h>
+#else
+#define MIMO_PTHREADS 0
+#endif
+
 enum { PLAN_AUTO = 0, PLAN_EXACT = 1, PLAN_INT8 = 2, PLAN_BITS = 3 };
 
 /* Up to here floats are scanned, because it is exact and short; up to there int8, which loses nothing
  * once rescored; codes beyond. The twin has the same numbers, so that both choose alike. */
 #define EXACT_ROWS 4096
 #define INT8_ROWS 200000
+#define MOST_SHARDS 16
 
 typedef struct {
     const float *numbers; /* normalised and padded */
@@ -49,21 +58,102 @@ static int64_t rescored(int plan, int64_t k) {
     return times * k > floor ? times * k : floor;
 }
 
-/* Floats (or int8 codes) of every wanted row of every block. */
-static void scan_blocks(const mimo_store *store, const mimo_snapshot *shot, const mimo_kernels *kernels, const mimo_query *query,
-                        int plan, int by_row, const uint64_t *mask, int32_t *at, mimo_best *best) {
-    for (int64_t first = 0; first < shot->rows; first += BLOCK_ROWS) {
-        const mimo_block *block = shot->blocks[first / BLOCK_ROWS];
-        const int64_t *ids = by_row ? NULL : block->ids;
-        int64_t n = rows_of_mask(mask + first / 64, at), rows = shot->rows - first;
-        const int32_t *chosen = n == (rows < BLOCK_ROWS ? rows : BLOCK_ROWS) ? NULL : at;
-        if (plan == PLAN_INT8)
-            kernels->scan_int8(block->codes, block->scales, store->padded, chosen, n, &query->small, ids, first, best);
-        else if (block->floats)
-            kernels->scan_f32(block->floats, store->padded, chosen, n, query->numbers, ids, first, best);
-        else
-            kernels->scan_f16(block->halves, store->padded, chosen, n, query->numbers, ids, first, best);
+/* A part of the rows, scanned by one thread: it keeps what it would keep of all of them. */
+typedef struct {
+    const mimo_store *store;
+    const mimo_snapshot *shot;
+    const mimo_kernels *kernels;
+    const mimo_query *query;
+    const uint64_t *mask;
+    int64_t first, end;   /* rows; whole blocks but for the last */
+    int plan;
+    int32_t *at;
+    mimo_best best;       /* of floats by id, of int8 codes by row */
+    mimo_nearest nearest; /* of codes */
+    void *memory;
+} mimo_shard;
+
+/* Room to keep `size`; 0 when memory is short. */
+static int shard_open(mimo_shard *shard, int64_t size) {
+    size_t n = (size_t)size, room = 2 * n + 256, top = (size_t)shard->store->padded;
+    int codes = shard->plan == PLAN_BITS;
+    size_t each = codes ? (top + 1) * sizeof(int32_t) + room * (sizeof(uint32_t) + sizeof(uint16_t))
+                        : BLOCK_ROWS * sizeof(int32_t) + n * (sizeof(int64_t) + sizeof(float));
+    char *next = shard->memory = malloc(each);
+    if (!next) return 0;
+    if (codes) {
+        mimo_nearest *near = &shard->nearest;
+        *near = (mimo_nearest){.size = size, .room = (int64_t)room, .worst = INT_MAX, .top = (int)top};
+        near->count = memset(next, 0, (top + 1) * sizeof(int32_t));
+        near->row = (uint32_t *)(void *)(near->count + top + 1);
+        near->distance = (uint16_t *)(void *)(near->row + room);
+    } else {
+        int64_t *ids = (int64_t *)(void *)next;
+        float *scores = (float *)(void *)(ids + n);
+        best_init(&shard->best, size, scores, ids);
+        shard->at = (int32_t *)(void *)(scores + n);
     }
+    return 1;
+}
+
+static void *shard_scan(void *given) {
+    mimo_shard *shard = given;
+    const mimo_kernels *kernels = shard->kernels;
+    const mimo_query *query = shard->query;
+    int64_t dim = shard->store->padded;
+    for (int64_t first = shard->first; first < shard->end; first += BLOCK_ROWS) {
+        const mimo_block *block = shard->shot->blocks[first / BLOCK_ROWS];
+        const uint64_t *mask = shard->mask + first / 64;
+        if (shard->plan == PLAN_BITS) {
+            kernels->scan_bits(block->bits, shard->store->words, mask, BLOCK_ROWS, query->code, (uint32_t)first, &shard->nearest);
+            continue;
+        }
+        int64_t n = rows_of_mask(mask, shard->at), rows = shard->end - first;
+        const int32_t *chosen = n == (rows < BLOCK_ROWS ? rows : BLOCK_ROWS) ? NULL : shard->at;
+        if (shard->plan == PLAN_INT8)
+            kernels->scan_int8(block->codes, block->scales, dim, chosen, n, &query->small, NULL, first, &shard->best);
+        else if (block->floats)
+            kernels->scan_f32(block->floats, dim, chosen, n, query->numbers, block->ids, first, &shard->best);
+        else
+            kernels->scan_f16(block->halves, dim, chosen, n, query->numbers, block->ids, first, &shard->best);
+    }
+    return NULL;
+}
+
+/* What another shard kept, of rows behind ours. */
+static void shard_join(mimo_shard *shard, const mimo_shard *next) {
+    if (shard->plan != PLAN_BITS) {
+        for (int64_t i = 0; i < next->best.kept; i++)
+            if (next->best.score[i] >= shard->best.worst) best_offer(&shard->best, next->best.score[i], next->best.id[i]);
+        return;
+    }
+    for (int64_t i = 0; i < next->nearest.kept; i++)
+        if (next->nearest.distance[i] < shard->nearest.worst)
+            nearest_offer(&shard->nearest, next->nearest.distance[i], next->nearest.row[i]);
+}
+
+/* All shards at once, each but the first in a thread of its own; where none can be had, one after the
+ * other. Signals are for the threads of the program. The first has what all of them found. */
+static void shards_scan(mimo_shard *shards, int n) {
+#if MIMO_PTHREADS
+    pthread_t thread[MOST_SHARDS];
+    int started[MOST_SHARDS] = {0};
+    if (n > 1) {
+        sigset_t all, before;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        for (int i = 1; i < n; i++) started[i] = !pthread_create(&thread[i], NULL, shard_scan, &shards[i]);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+    }
+    shard_scan(&shards[0]);
+    for (int i = 1; i < n; i++) {
+        if (started[i]) pthread_join(thread[i], NULL);
+        else shard_scan(&shards[i]);
+    }
+#else
+    for (int i = 0; i < n; i++) shard_scan(&shards[i]);
+#endif
+    for (int i = 1; i < n; i++) shard_join(&shards[0], &shards[i]);
 }
 
 /* Scores of these rows by the best tier there is, offered by id. 0 when memory is short. */
@@ -101,81 +191,85 @@ static int rescore(const mimo_store *store, const mimo_snapshot *shot, const mim
     return ok;
 }
 
-/* `candidates` nearest codes, as rows and distances; gives their number, -1 when memory is short. */
-static int64_t nearest_codes(const mimo_store *store, const mimo_snapshot *shot, const mimo_kernels *kernels,
-                             const mimo_query *query, const uint64_t *mask, int64_t candidates, int64_t *rows, uint16_t *distances) {
-    int64_t room = 2 * candidates + 256;
-    mimo_nearest near = {.size = candidates, .room = room, .worst = INT_MAX, .top = (int)store->padded};
-    near.count = calloc((size_t)store->padded + 1, sizeof *near.count);
-    near.row = malloc((size_t)room * sizeof *near.row);
-    near.distance = malloc((size_t)room * sizeof *near.distance);
-    if (near.count && near.row && near.distance) {
-        for (int64_t first = 0; first < shot->rows; first += BLOCK_ROWS)
-            kernels->scan_bits(shot->blocks[first / BLOCK_ROWS]->bits, store->words, mask + first / 64, BLOCK_ROWS,
-                               query->code, (uint32_t)first, &near);
-        nearest_sweep(&near);
-        for (int64_t i = 0; i < near.kept; i++) {
-            rows[i] = near.row[i];
-            distances[i] = near.distance[i];
-        }
-    } else {
-        near.kept = -1;
+/* Of the rows with the nearest codes those whose int8 codes score best: half the bytes of float16, read
+ * from all over memory, and nothing that counts is lost. Gives how many, -1
+ * when memory is short. */
+static int64_t settled(const mimo_store *store, const mimo_snapshot *shot, const mimo_kernels *kernels, const mimo_query *query,
+                       int64_t *rows, int64_t n, int64_t wanted) {
+    int64_t size = wanted < n ? wanted : n;
+    char *memory = malloc((size_t)n * (sizeof(void *) + sizeof(int32_t)) + (size_t)size * (sizeof(int64_t) + sizeof(float)) + 1);
+    if (!memory) return -1;
+    const int8_t **start = (const int8_t **)(void *)memory;
+    int64_t *kept = (int64_t *)(void *)(start + n);
+    int32_t *sum = (int32_t *)(void *)(kept + size);
+    float *score = (float *)(void *)(sum + n);
+    mimo_best best;
+    best_init(&best, size, score, kept);
+    for (int64_t i = 0; i < n; i++) start[i] = shot->blocks[rows[i] / BLOCK_ROWS]->codes + rows[i] % BLOCK_ROWS * store->padded;
+    kernels->scores_int8(start, n, store->padded, &query->small, sum);
+    for (int64_t i = 0; i < n; i++) {
+        float its = (float)sum[i] * shot->blocks[rows[i] / BLOCK_ROWS]->scales[rows[i] % BLOCK_ROWS];
+        if (its >= best.worst) best_offer(&best, its, rows[i]);
     }
-    free(near.count);
-    free(near.row);
-    free(near.distance);
-    return near.kept;
+    memcpy(rows, kept, (size_t)best.kept * sizeof *rows);
+    free(memory);
+    return best.kept;
 }
 
 /* The k best rows, best first, in `ids` and `scores` (room for k). Gives how many, -1 when memory is short.
- * `plan` must fit the tiers; `candidates` 0 takes the plan's own number. */
+ * `plan` must fit the tiers; `candidates` 0 takes the plan's own number. The answer does not depend on
+ * the number of `threads`. */
 static int64_t store_search(const mimo_store *store, const mimo_snapshot *shot, const mimo_kernels *kernels, const float *numbers,
-                            int64_t k, int plan, int codes_trusted, int64_t candidates, const uint64_t *allowed,
+                            int64_t k, int plan, int codes_trusted, int64_t candidates, int64_t threads, const uint64_t *allowed,
                             const int32_t *groups, int64_t groups_n, int64_t *ids, float *scores) {
-    int64_t blocks = (shot->rows + BLOCK_ROWS - 1) / BLOCK_ROWS, found = -1;
+    int64_t blocks = (shot->rows + BLOCK_ROWS - 1) / BLOCK_ROWS, found = -1, *rows = NULL;
     uint64_t *mask = malloc((size_t)(blocks * BLOCK_WORDS + 1) * sizeof *mask);
-    int32_t *at = malloc(BLOCK_ROWS * sizeof *at);
-    int64_t *rows = NULL;
-    uint16_t *distances = NULL;
-    float *rough = NULL;
+    mimo_shard shards[MOST_SHARDS] = {0};
     mimo_query query = {0};
     mimo_best best;
-    if (!mask || !at || !query_prepare(&query, store, kernels, numbers)) goto end;
+    if (!mask || !query_prepare(&query, store, kernels, numbers)) goto end;
     int64_t wanted = snapshot_mask(shot, kernels, allowed, groups, groups_n, mask);
     if (k > wanted) k = wanted;
     found = 0;
     if (k <= 0) goto end;
-    best_init(&best, k, scores, ids);
     if (plan == PLAN_AUTO) plan = plan_for(store->tiers, wanted, codes_trusted);
+    if (candidates <= 0) candidates = rescored(plan, k);
+    if (candidates < k || plan == PLAN_EXACT) candidates = k;
+    if (candidates > wanted) candidates = wanted;
+
+    found = -1;
+    int n = (int)(threads < blocks ? threads : blocks);
+    if (n > MOST_SHARDS) n = MOST_SHARDS;
+    for (int i = 0; i < n; i++) {
+        int64_t end = blocks * (i + 1) / n * BLOCK_ROWS;
+        shards[i] = (mimo_shard){
+            .store = store, .shot = shot, .kernels = kernels, .query = &query, .mask = mask, .plan = plan,
+            .first = blocks * i / n * BLOCK_ROWS, .end = end < shot->rows ? end : shot->rows,
+        };
+        if (!shard_open(&shards[i], candidates)) goto end;
+    }
+    shards_scan(shards, n);
+
+    best_init(&best, k, scores, ids);
     if (plan == PLAN_EXACT) {
-        scan_blocks(store, shot, kernels, &query, plan, 0, mask, at, &best);
+        for (int64_t i = 0; i < shards[0].best.kept; i++) best_offer(&best, shards[0].best.score[i], shards[0].best.id[i]);
+    } else if (plan == PLAN_INT8) {
+        if (!rescore(store, shot, kernels, &query, shards[0].best.id, NULL, shards[0].best.kept, &best)) goto end;
     } else {
-        found = -1;
-        if (candidates <= 0) candidates = rescored(plan, k);
-        if (candidates < k) candidates = k;
-        if (candidates > wanted) candidates = wanted;
-        int64_t kept;
-        if (!(rows = malloc((size_t)candidates * sizeof *rows)) || !(distances = malloc((size_t)candidates * sizeof *distances)))
-            goto end;
-        if (plan == PLAN_INT8) {
-            mimo_best near;
-            if (!(rough = malloc((size_t)candidates * sizeof *rough))) goto end;
-            best_init(&near, candidates, rough, rows);
-            scan_blocks(store, shot, kernels, &query, plan, 1, mask, at, &near);
-            kept = near.kept;
-        } else if ((kept = nearest_codes(store, shot, kernels, &query, mask, candidates, rows, distances)) < 0) {
-            goto end;
-        }
-        if (!rescore(store, shot, kernels, &query, rows, distances, kept, &best)) goto end;
+        nearest_sweep(&shards[0].nearest);
+        int64_t kept = shards[0].nearest.kept;
+        if (!(rows = malloc((size_t)(kept + 1) * sizeof *rows))) goto end;
+        for (int64_t i = 0; i < kept; i++) rows[i] = shards[0].nearest.row[i];
+        if (store->tiers & TIER_INT8 && store->tiers & TIER_FLOAT)
+            kept = settled(store, shot, kernels, &query, rows, kept, rescored(PLAN_INT8, k));
+        if (kept < 0 || !rescore(store, shot, kernels, &query, rows, shards[0].nearest.distance, kept, &best)) goto end;
     }
     best_sort(&best);
     found = best.kept;
 end:
+    for (int i = 0; i < MOST_SHARDS; i++) free(shards[i].memory);
     free(mask);
-    free(at);
     free(rows);
-    free(distances);
-    free(rough);
     free(query.memory);
     return found;
 }

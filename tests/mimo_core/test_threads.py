@@ -187,3 +187,28 @@ def test_an_index_gives_its_memory_back(kernels: Kernels, random: np.random.Gene
             index.compact()
 
     flat(calls)
+
+
+@pytest.mark.parametrize("plan", ["exact", "int8", "bits"])
+def test_a_search_by_several_threads_gives_the_answer_of_one(
+    kernels: Kernels, random: np.random.Generator, plan: str
+) -> None:
+    rows = random.standard_normal((14_000, 40)).astype(np.float32)
+    rows[9000:9050] = rows[100:150]  # ties that lie in different parts
+    index = kernels.VectorIndex(40)
+    index.add(range(14_000), rows, [row % 3 for row in range(14_000)])
+    index.remove(range(0, 14_000, 7))
+    for query in (rows[101], rows[149], rows[13_999]):
+        for options in ({}, {"groups": [1]}, {"allowed": [5, 13_999]}, {"rescore": 20}, {"groups": [9]}):
+            one = index.search(query, 8, plan=plan, **options)
+            for threads in (2, 3, 50):
+                several = index.search(query, 8, plan=plan, threads=threads, **options)
+                assert several[0].tolist() == one[0].tolist()
+                assert several[1].tolist() == one[1].tolist()
+
+
+def test_a_search_by_no_thread_is_refused(kernels: Kernels, random: np.random.Generator) -> None:
+    index = kernels.VectorIndex(8)
+    index.add([1], random.standard_normal((1, 8)))
+    with pytest.raises(ValueError, match=r"threads must be at least 1 \(got 0\)"):
+        index.search(np.ones(8), 1, threads=0)
