@@ -260,6 +260,7 @@ class Database:
         if _size(self.home.database) <= QUICK_LOOK_BYTES:
             require_sound(db, self.home.database)
         self._writer.open(db)
+        self._writer.remember_file()
         migrate(db, self.home, migrations, self._on_progress)
         optimize(db, opened=True)
         ballast.stow(self.home)

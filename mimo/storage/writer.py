@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -11,6 +12,7 @@ from typing import Literal, cast
 import apsw
 import outcome
 
+from mimo.errors import Unusable
 from mimo.home import Home
 from mimo.storage import ballast
 from mimo.storage.changes import last_seq
@@ -54,6 +56,11 @@ class Writer:
         self.wal_pages = 0
         self.checkpoint_errors = 0
         self._last_seq = 0
+        self._file: tuple[int, int] | None = None  # device and inode of what we opened
+
+    def remember_file(self) -> None:
+        """From here on, what lies at the database's path has to be this very file."""
+        self._file = _identity(self._home.database)
 
     def open(self, db: apsw.Connection) -> None:
         """The writer's settings, on a file that is known as ours."""
@@ -65,8 +72,17 @@ class Writer:
 
         Raises:
             CommitFailed: the fate of its jobs is unknown; `resolve` it on another connection.
+            Unusable: the file is gone from its place; all jobs have failed.
         """
         began = time.perf_counter()
+        if self._file is not None and _identity(self._home.database) != self._file:
+            # SQLite would go on writing to a file that nobody can find any more.
+            lost = Unusable(
+                f"{self._home.database} was removed or replaced while mimo was using it, and nothing more is written; "
+                "put it back, or bring a backup back with `mimo restore FILE`, and start mimo again"
+            )
+            fail_all(jobs, lost)
+            raise lost
         if self.full and ballast.stow(self._home):
             self.full = False  # somebody has made room
         admitted = [job for job in jobs if job.frees or not self.full]
@@ -180,3 +196,11 @@ def shrink(db: apsw.Connection, pages: int = SHRINK_PAGES) -> None:
 def optimize(db: apsw.Connection, *, opened: bool = False) -> None:
     """Brings the query planner's figures up to date; `opened` for the first time on a connection."""
     run(db, "PRAGMA optimize = 0x10002" if opened else "PRAGMA optimize")
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
