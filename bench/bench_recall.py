@@ -30,6 +30,7 @@ from mimo.embedding.box import Box
 from mimo.home import Home
 from mimo.services.memory.found import Question
 from mimo.services.memory.ranking import FEATURES, Weights, vector_of
+from mimo.services.memory.relevance import THRESHOLD
 from mimo.services.memory.search import Search
 from mimo.services.memory.weighing import Weighed
 from mimo.services.memory.words import extra_of
@@ -258,6 +259,7 @@ def main() -> None:
         "items": sum(len(part.items) for part in parts),
         "plain FTS5": figures(floor),
         "mimo": measured(Weights()),
+        "told nothing, of these": round(float(np.mean([one.relevance < THRESHOLD for one in answered])), 3),
         "search p50 ms": round(1000 * float(np.median(seconds)), 1),
     }
     if given.ablation:
