@@ -15,7 +15,7 @@ import apsw
 from mimo.storage.sql import rows, value
 
 # Rows that are read for one word, the newest first. A word in more rows than these says little about any of them.
-MOST_ROWS = 2_000
+MOST_ROWS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
