@@ -22,6 +22,7 @@ from mimo.home import Home
 from mimo.observability.events import Event, Events
 from mimo.observability.metrics import Metrics
 from mimo.services.memory.wiring import Wired, wired
+from mimo.storage.changes import last_seq
 from mimo.storage.database import Database
 from mimo.storage.engram_vectors import count_waiting
 from mimo.tool import Answer, Call, Client
@@ -111,9 +112,11 @@ class Living:
 
     async def settled(self) -> None:
         """Comes back when everything has its vector, and the vectors in memory have it, too."""
+        seq = self.database.changed.last
         while await self.database.read(count_waiting):
-            await self.database.changed.wait(self.database.changed.last)
-        await self.parts.meaning.caught_up(self.database.changed.last)
+            seq = await self.database.changed.wait(seq)
+        # A reader may see a commit that the loop has not heard of yet, so the file is asked how far it is.
+        await self.parts.meaning.caught_up(await self.database.read(last_seq))
 
     def told(self, kind: str) -> list[Event]:
         return [event for event in self.events.since(0) if event.kind == kind]

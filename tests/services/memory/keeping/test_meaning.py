@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from mimo.storage.changes import prune_changes
+from mimo.storage.changes import last_seq, prune_changes
 from mimo.storage.engram_vectors import count_waiting, models, store_vectors, vector_of, waiting
 
 pytestmark = pytest.mark.vectors
@@ -77,7 +77,7 @@ async def test_a_gap_in_the_change_log_is_answered_by_reading_everything_again(m
         db.execute("INSERT INTO change (kind, id, op) VALUES ('note', 1, 'add')").fetchall()
 
     await memory.database.write(behind_its_back)
-    await memory.parts.meaning.caught_up(memory.database.changed.last)
+    await memory.parts.meaning.caught_up(await memory.database.read(last_seq))
     assert len(memory.parts.meaning.near()) == 6
 
 
@@ -90,7 +90,7 @@ async def test_a_changed_model_takes_over_when_it_has_everything(database: Any, 
     new = living("new", "old")
     new.embedder.down = True
     async with new.running():
-        await new.parts.meaning.caught_up(database.changed.last)
+        await new.parts.meaning.caught_up(await database.read(last_seq))
         assert new.parts.meaning.model == "old"
         found = await new.data("memory_search", query="note number 2", namespace="proj")
         assert found["arms"]["meaning"] == "ran"
@@ -99,9 +99,10 @@ async def test_a_changed_model_takes_over_when_it_has_everything(database: Any, 
     async with later.running():
         await later.settled()
         with trio.fail_after(5):
+            seq = database.changed.last
             while [model.name for model in await database.read(models)] != ["new"]:
-                await database.changed.wait(database.changed.last)
-        await later.parts.meaning.caught_up(database.changed.last)
+                seq = await database.changed.wait(seq)
+        await later.parts.meaning.caught_up(await database.read(last_seq))
         assert later.parts.meaning.model == "new"
         assert len(later.parts.meaning.near()) == 3
         assert (await later.data("memory_search", query="note", namespace="proj"))["arms"]["meaning"] == "ran"
