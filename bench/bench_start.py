@@ -61,7 +61,11 @@ def daemon() -> Measured:
 CASES: dict[str, Callable[[], Measured]] = {
     "bare interpreter": lambda: run([sys.executable, "-c", ""], to_its_end),
     "import trio": lambda: run([sys.executable, "-c", "import trio"], to_its_end),
-    "import mimo.daemon (all of it)": lambda: run([sys.executable, "-c", "import mimo.daemon"], to_its_end),
+    "import mimo.daemon (all of it)": lambda: run(
+        [sys.executable, "-c", "import gc; gc.disable(); import mimo.daemon, mimo.network"],
+        to_its_end,
+        OPENBLAS_NUM_THREADS="1",  # as `mimo serve` has it
+    ),
     "mimo serve to READY, empty directory": daemon,
     "mimo --version": lambda: run([sys.executable, "-m", "mimo", "--version"], to_its_end),
 }

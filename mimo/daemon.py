@@ -2,6 +2,7 @@
 
 import faulthandler
 import fcntl
+import gc
 import logging
 import os
 import signal
@@ -114,6 +115,8 @@ class Life:
                     nursery.start_soon(self._obey, signals, nursery.cancel_scope)
                     await nursery.start(self.house.root.run)
                     self.notices.ready(f"serving {self.home}")
+                    gc.freeze()  # what stands by now stays to the end: no collection need look at it
+                    gc.enable()
                     log.info("ready", extra={"home": str(self.home), "pid": os.getpid()})
                     nursery.start_soon(self.notices.feed_watchdog, self.house.database.pulse)
                     nursery.start_soon(self._leave_when_idle)

@@ -1,5 +1,6 @@
 """The daemon's life from the outside: serve, stop, restart, reload, logs."""
 
+import gc
 import os
 import sys
 import time
@@ -14,6 +15,10 @@ LONGEST_STOP = 30.0
 
 
 def serve(words: Words) -> int:
+    # NumPy reads this when it is imported. Its BLAS would start a thread a core, which costs more CPU than all of
+    # NumPy's import; the threads that search and embed are ours.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    gc.disable()  # until everything stands: nothing that is imported is garbage
     from mimo.cli.configuration import chosen
     from mimo.daemon import serve as run
 

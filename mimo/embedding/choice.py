@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from mimo.embedding.box import Box
 from mimo.embedding.embedder import Embedder
-from mimo.embedding.ollama import ollama
-from mimo.embedding.openai import openai
-from mimo.embedding.remote import Pace
 from mimo.errors import Unusable
 
 
@@ -20,6 +17,11 @@ def chosen(
     """
     if provider == "box":
         return Box()
+    # Speaking HTTP and TLS is imported by who does it.
+    from mimo.embedding.ollama import ollama
+    from mimo.embedding.openai import openai
+    from mimo.embedding.remote import Pace
+
     # Stored vectors carry their dimension, and search needs it before the service has answered once.
     for name, said in (("model", model), ("dimension", dim)):
         if not said:
