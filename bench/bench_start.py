@@ -62,7 +62,7 @@ CASES: dict[str, Callable[[], Measured]] = {
     "bare interpreter": lambda: run([sys.executable, "-c", ""], to_its_end),
     "import trio": lambda: run([sys.executable, "-c", "import trio"], to_its_end),
     "import mimo.daemon (all of it)": lambda: run(
-        [sys.executable, "-c", "import gc; gc.disable(); import mimo.daemon, mimo.network"],
+        [sys.executable, "-c", "import gc; gc.disable(); import mimo.daemon, mimo.network, os; os._exit(0)"],
         to_its_end,
         OPENBLAS_NUM_THREADS="1",  # as `mimo serve` has it
     ),
