@@ -90,6 +90,15 @@ class Outlet(Protocol):
         """Several questions at once, each a method and its params, by key."""
         ...
 
+    def keep(self, name: str, value: Json) -> None:
+        """What this handler wants to find again, by `kept`, if it is run anew after a question. No client can read into
+        it what it was not told, or change it."""
+        ...
+
+    def kept(self, name: str) -> Any:
+        """What the run before this one kept under this name; None if there was none."""
+        ...
+
 
 class Silence:
     """The outlet of a door that can only answer."""
@@ -106,6 +115,12 @@ class Silence:
     async def ask_all(self, questions: Mapping[str, tuple[str, JsonObject]]) -> Mapping[str, JsonObject]:
         raise Unavailable(f"this client cannot be asked ({', '.join(sorted(questions))})")
 
+    def keep(self, name: str, value: Json) -> None:
+        pass
+
+    def kept(self, name: str) -> Any:
+        return None
+
 
 SILENCE = Silence()
 
@@ -119,6 +134,7 @@ class Call:
     meta: JsonObject = field(default_factory=dict[str, Any])
     outlet: Outlet = SILENCE
     key: str | None = None  # the caller's idempotency key, when the door carries one
+    offers: JsonObject = field(default_factory=dict[str, Any])  # what the client says it can be asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +149,7 @@ class Answer:
     data: Any = None
     failed: bool = False
     meta: JsonObject = field(default_factory=dict[str, Any])
+    more: JsonObject = field(default_factory=dict[str, Any])  # further members, when somebody else answered
 
     @staticmethod
     def text(text: str, *, data: Any = None, failed: bool = False) -> Answer:
@@ -166,6 +183,7 @@ class Tool:
     text: str | None = None  # a description that is not the model's docstring
     icons: tuple[JsonObject, ...] = ()
     meta: JsonObject = field(default_factory=dict[str, Any])
+    definition: JsonObject | None = None  # somebody else's, shown word for word but for the name and `meta`
 
     @property
     def description(self) -> str:
@@ -188,6 +206,7 @@ class Contents:
     uri: str
     body: str | bytes
     mime: str = "text/plain"
+    said: JsonObject | None = None  # somebody else's, shown word for word
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -201,6 +220,7 @@ class Resource:
     description: str = ""
     mime: str = "text/plain"
     meta: JsonObject = field(default_factory=dict[str, Any])
+    definition: JsonObject | None = None  # as for a tool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -217,6 +237,7 @@ class ResourceTemplate:
         None  # (variable, begun, the others)
     )
     meta: JsonObject = field(default_factory=dict[str, Any])
+    definition: JsonObject | None = None  # as for a tool
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,3 +264,4 @@ class Prompt:
     arguments: tuple[PromptArgument, ...] = ()
     complete: Callable[[str, str, JsonObject], Awaitable[Sequence[str]]] | None = None
     meta: JsonObject = field(default_factory=dict[str, Any])
+    definition: JsonObject | None = None  # as for a tool

@@ -18,7 +18,7 @@ from mimo.protocol.mcp.operations import Complete, Kind
 from mimo.protocol.mcp.questions import Answers, InputRequired, Question, check_offered
 from mimo.protocol.mcp.seal import place
 from mimo.protocol.mcp.terms import Terms
-from mimo.tool import Call, Client, JsonObject
+from mimo.tool import Call, Client, Json, JsonObject
 from mimo.transports.desk import Desk
 
 _numbers = itertools.count(1)
@@ -164,7 +164,8 @@ class Peer:
         key = meta.get("mimo/key")
         client = _introduced(self.client, work.terms) if work.terms.revision.modern else self.client
         outlet = PeerOutlet(self, work, answers)
-        return Call(identity, client, meta, outlet, key if isinstance(key, str) else None)
+        offers = work.terms.capabilities
+        return Call(identity, client, meta, outlet, key if isinstance(key, str) else None, offers)
 
     # For the outlet.
 
@@ -222,6 +223,12 @@ class PeerOutlet:
         if self._work.terms.revision.modern:
             return self._answers.find(asked)
         return await self._peer.ask(self._work, asked)
+
+    def keep(self, name: str, value: Json) -> None:
+        self._answers.keep(name, value)
+
+    def kept(self, name: str) -> Any:
+        return self._answers.kept(name)
 
 
 def _introduced(client: Client, terms: Terms) -> Client:

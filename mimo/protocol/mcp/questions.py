@@ -64,12 +64,20 @@ def check_offered(questions: Mapping[str, Question], capabilities: Mapping[str, 
         )
 
 
+# What a handler keeps lies beside the answers; no client can answer under such a key.
+_KEPT = "\x00kept/"
+
+
 class Answers:
     """What a modern client has answered so far: sealed in from earlier tries, and new ones of this try."""
 
     def __init__(self, kept: Object, responses: Mapping[str, Any]) -> None:
         # What is no object is no answer to anything, and is asked for again.
-        new = {key: cast("Object", value) for key, value in responses.items() if isinstance(value, dict)}
+        new = {
+            key: cast("Object", value)
+            for key, value in responses.items()
+            if isinstance(value, dict) and not key.startswith(_KEPT)
+        }
         self._known: Object = kept | new
         self._used: Object = {}
         self._asked = 0
@@ -86,6 +94,13 @@ class Answers:
         if missing := {key: question for key, question in questions.items() if key not in found}:
             raise InputRequired(missing)
         return found
+
+    def keep(self, name: str, value: Any) -> None:
+        """Seal this in too, for the next run."""
+        self._used[_KEPT + name] = value
+
+    def kept(self, name: str) -> Any:
+        return self._known.get(_KEPT + name)
 
     @property
     def used(self) -> Object:

@@ -14,6 +14,8 @@ MAX_COMPLETIONS = 100
 
 
 def tool(shown: Tool, schema: JsonObject) -> Object:
+    if shown.definition is not None:
+        return _with_meta({**shown.definition, "name": shown.name}, shown.meta)
     said: Object = {"name": shown.name}
     if shown.title:
         said["title"] = shown.title
@@ -33,16 +35,22 @@ def tool(shown: Tool, schema: JsonObject) -> Object:
 
 
 def resource(shown: Resource) -> Object:
+    if shown.definition is not None:
+        return _with_meta(dict(shown.definition), shown.meta)
     return _with_meta({"uri": shown.uri, **_described(shown), "mimeType": shown.mime}, shown.meta)
 
 
 def template(shown: ResourceTemplate) -> Object:
+    if shown.definition is not None:
+        return _with_meta(dict(shown.definition), shown.meta)
     return _with_meta(
         {"uriTemplate": shown.template, **_described(shown), "mimeType": shown.mime}, shown.meta
     )
 
 
 def prompt(shown: Prompt) -> Object:
+    if shown.definition is not None:
+        return _with_meta({**shown.definition, "name": shown.name}, shown.meta)
     said = _described(shown)
     if shown.arguments:
         said["arguments"] = [
@@ -61,7 +69,7 @@ def listed(name: str, items: list[Object], cursor: str | None) -> Object:
 
 def called(answer: Answer) -> Object:
     """A tool's answer. Data without blocks is said as text too, since some clients read nothing else."""
-    said: Object = {"resultType": "complete", "content": list(answer.content)}
+    said: Object = {**answer.more, "resultType": "complete", "content": list(answer.content)}
     if answer.data is not None:
         said["structuredContent"] = answer.data
         if not answer.content:
@@ -117,6 +125,8 @@ def _with_meta(said: Object, meta: JsonObject) -> Object:
 
 
 def _content(part: Contents) -> Object:
+    if part.said is not None:
+        return dict(part.said)
     body: dict[str, Any] = (
         {"text": part.body} if isinstance(part.body, str) else {"blob": base64.b64encode(part.body).decode()}
     )
