@@ -7,6 +7,7 @@
     migrate.py     migrations/0001_*.sql ..., applied once, in order, each after a copy
     backup.py      copy, restore, check
     ballast.py     room for forgetting on a full disk
+    reading.py     a file that is only looked at
     files.py       the data directory: private, ours, on a disk that can keep it
     connection.py  how every connection is set
     thread.py      a connection's own thread, spoken to from Trio

@@ -15,17 +15,22 @@ from datetime import UTC, datetime
 
 import apsw
 
-from mimo.errors import Conflict, MimoError, Unusable
+from mimo.errors import Busy, Conflict, Unusable
 from mimo.home import Home
 from mimo.storage.check import check, findings
 from mimo.storage.connection import open_connection
 from mimo.storage.files import prepare_home, sync_file, touch_private
 from mimo.storage.migrate import Migration, migrations_in, version_of
+from mimo.storage.reading import looked_at
 from mimo.storage.sql import rows, run, value
 from mimo.storage.translate import translated
 
 # 128 kB: a step of 256 pages was seen to take a quarter of a second on a busy disk.
 STEP_PAGES = 32
+# Who has the old database open for longer than this is at work with it.
+PATIENCE_MS = 500
+# What may lie beside a database and belongs to its content.
+LOGS = ("-wal", "-journal")
 NAMED_BY_TIME = re.compile(r"mimo-\d{8}T\d{6}Z\.db")
 
 
@@ -58,8 +63,9 @@ def backup_now(home: Home, target: str | None = None) -> Backup:
     return Backup(target, os.stat(target).st_size)
 
 
-def copying(source: str, target: str) -> Generator[Copied]:
+def copying(source: str, target: str, migrations: Sequence[Migration] | None = None) -> Generator[Copied]:
     """`backup_now` step by step. Closing it before its end leaves nothing behind."""
+    newest = len(migrations_in() if migrations is None else migrations)
     if not os.path.isfile(source):
         raise Unusable(f"there is no database at {source}")
     if os.path.lexists(target):
@@ -77,7 +83,7 @@ def copying(source: str, target: str) -> Generator[Copied]:
         ) from error
     try:
         with translated(source):
-            yield from _pages(source, part)
+            yield from _pages(source, part, newest)
         with translated(part):
             _finish(part)
         sync_file(part)
@@ -123,24 +129,27 @@ def restore(home: Home, source: str, migrations: Sequence[Migration] | None = No
     for finding in check(source, newest=newest):
         raise Unusable(f"{source} is damaged ({finding.where}: {finding.what}); choose another backup")
     with translated(source):
-        _require_content(source)
+        _require_content(source, newest)
     fresh = home.database + ".restored"
     with suppress(FileNotFoundError):
         os.unlink(fresh)
-    for _ in copying(source, fresh):
+    for _ in copying(source, fresh, migrations):
         pass
-    kept = _set_aside(home)
+    try:
+        kept = _set_aside(home)
+    except BaseException:
+        os.unlink(fresh)
+        raise
     os.replace(fresh, home.database)
     sync_file(home.database)
     return kept
 
 
-def _pages(source: str, part: str) -> Generator[Copied]:
+def _pages(source: str, part: str, newest: int) -> Generator[Copied]:
     """One snapshot of `source`, page by page. Another's commit would start a copy without a snapshot anew."""
-    db = open_connection(source, readonly=True)
-    try:
+    with looked_at(source) as db:
         run(db, "BEGIN")
-        value(db, "SELECT count(*) FROM sqlite_schema")
+        version_of(db, source, newest)
         into = apsw.Connection(part)
         try:
             run(into, "PRAGMA synchronous = OFF")  # it is synced once, when it is whole
@@ -150,8 +159,6 @@ def _pages(source: str, part: str) -> Generator[Copied]:
                     yield Copied(copy.page_count - copy.remaining, copy.page_count)
         finally:
             into.close()
-    finally:
-        db.close()
 
 
 def _finish(part: str) -> None:
@@ -167,37 +174,56 @@ def _finish(part: str) -> None:
         db.close()
 
 
-def _require_content(path: str) -> None:
-    db = open_connection(path)
-    try:
-        if version_of(db, path, 1 << 31) == 0:
+def _require_content(path: str, newest: int) -> None:
+    with looked_at(path) as db:
+        if version_of(db, path, newest) == 0:
             raise Unusable(f"{path} is empty; choose another backup")
-    finally:
-        db.close()
 
 
 def _set_aside(home: Home) -> str | None:
-    """Gives the old database a second name among the backups, and sees that no log stays at its first.
+    """Gives the old database a second name among the backups, with its log if it cannot be emptied.
 
-    A log that stayed would be played into the new file.
+    A log that stayed at the first name would be played into the new file. So it goes: because what it had is in the
+    old file now; or because the old file is damaged, and then both have their second names before.
+
+    Raises:
+        Busy: somebody else has the old database open.
+        Unavailable: the disk failed. Nothing was changed.
     """
     if not os.path.lexists(home.database):
         return None
-    with suppress(MimoError, apsw.Error), translated(home.database):
-        db = open_connection(home.database)
-        db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)  # closing removes the log
-        try:
-            rows(db, "PRAGMA wal_checkpoint(TRUNCATE)")
-        finally:
-            db.close()
     os.makedirs(home.backups, mode=0o700, exist_ok=True)
     kept = os.path.join(home.backups, f"replaced-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}.db")
-    for suffix in ("-wal", "-shm"):
+    with suppress(Unusable), translated(home.database):  # damaged, or a stranger's: it is kept as it is
+        _empty_log(home.database)
+    logs = [suffix for suffix in LOGS if os.path.lexists(home.database + suffix)]
+    for suffix in ("", *logs):
+        os.link(home.database + suffix, kept + suffix)
+        sync_file(kept + suffix)
+    for suffix in (*logs, "-shm"):
         with suppress(FileNotFoundError):
-            os.replace(home.database + suffix, kept + suffix)
-    os.link(home.database, kept)
-    sync_file(kept)
+            os.unlink(home.database + suffix)
     return kept
+
+
+def _empty_log(path: str) -> None:
+    """All that the log has is in the file itself, and the log is gone."""
+    db = open_connection(path)
+    try:
+        db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)  # closing removes the log
+        db.set_busy_timeout(PATIENCE_MS)
+        value(
+            db, "SELECT count(*) FROM sqlite_schema"
+        )  # the log has been looked at, or it could not be emptied
+        ((busy, _, _),) = rows(db, "PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        db.close()
+    if busy or _has_content(path + "-wal"):
+        raise Busy(f"{path} is in use by somebody else; close what has it open, then try again", after=1)
+
+
+def _has_content(path: str) -> bool:
+    return os.path.lexists(path) and os.stat(path).st_size > 0
 
 
 def _listed(directory: str) -> list[str]:

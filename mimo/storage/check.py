@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import apsw
 
 from mimo.errors import Unusable
 from mimo.storage.connection import open_connection
-from mimo.storage.migrate import version_of
+from mimo.storage.migrate import migrations_in, version_of
+from mimo.storage.reading import looked_at, may_change, scratch_of
 from mimo.storage.sql import rows, run
 from mimo.storage.translate import translated
 
 MOST_FINDINGS = 100
+WHOLE = f"PRAGMA integrity_check({MOST_FINDINGS})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,23 +32,29 @@ def check(path: str, *, newest: int | None = None) -> list[Finding]:
     """Everything that is wrong with the file, nothing if it is sound. Changes nothing; takes a second per 200 MB.
 
     Raises:
-        Unusable: there is no file, or it is not a database of ours (or is newer than version `newest`).
+        Unusable: there is no file, or it is not a database of ours, or newer than version `newest`: by default
+            the newest that we know.
     """
     if not os.path.isfile(path):
         raise Unusable(f"there is no database at {path}")
+    newest = len(migrations_in()) if newest is None else newest
     with translated(path):
-        db = open_connection(path)
-        try:
-            version_of(db, path, newest if newest is not None else 1 << 31)
-            run(db, "BEGIN IMMEDIATE")  # a full-text index is only looked at by who might write
-            return findings(db)
-        finally:
-            db.close()
+        if may_change(path):
+            with closing(open_connection(path)) as db:
+                version_of(db, path, newest)
+                run(db, "BEGIN IMMEDIATE")  # a full-text index is only looked at by who might write
+                return findings(db)
+        with looked_at(path) as db:
+            version_of(db, path, newest)
+            if found := _pages(db, WHOLE):
+                return found
+            with scratch_of(db) as copy:
+                return findings(copy)
 
 
 def findings(db: apsw.Connection) -> list[Finding]:
-    """The same for an open connection."""
-    found = [*_pages(db, "PRAGMA integrity_check(100)")]
+    """The same for an open connection that might write."""
+    found = _pages(db, WHOLE)
     if found:
         return found  # what comes below would stumble over the same pages
     for table, rowid, parent, _ in rows(db, "PRAGMA foreign_key_check"):
@@ -81,6 +90,8 @@ def fts_tables(db: apsw.Connection) -> Sequence[str]:
 
 def _pages(db: apsw.Connection, pragma: str) -> list[Finding]:
     try:
-        return [Finding("pages", str(text)) for (text,) in rows(db, pragma) if text != "ok"]
+        told = "\n".join(str(text) for (text,) in rows(db, pragma)).splitlines()
+        # Findings of the pages come as one text of many lines, below a heading.
+        return [Finding("pages", line) for line in told if line not in {"ok", "*** in database main ***"}]
     except (apsw.CorruptError, apsw.NotADBError) as error:
         return [Finding("pages", str(error))]

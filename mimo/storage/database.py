@@ -199,7 +199,7 @@ class Database:
     ) -> Backup:
         """`backup_now` while the database serves, in small steps; being cancelled leaves nothing behind."""
         target = target or backup_path(self.home)
-        steps = copying(self.home.database, target)
+        steps = copying(self.home.database, target, self._migrations)
         limiter = trio.CapacityLimiter(1)
         try:
             while (copied := await trio.to_thread.run_sync(next, steps, None, limiter=limiter)) is not None:

@@ -21,6 +21,7 @@ from mimo.home import Home
 from mimo.storage.connection import APPLICATION_ID
 from mimo.storage.files import sync_file, touch_private
 from mimo.storage.sql import rows, run, value
+from mimo.storage.translate import strange
 
 NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 
@@ -90,9 +91,7 @@ def version_of(db: apsw.Connection, path: str, newest: int) -> int:
     version = cast("int", value(db, "PRAGMA user_version"))
     empty = value(db, "SELECT 1 FROM sqlite_schema LIMIT 1") is None
     if application != APPLICATION_ID and not (application == version == 0 and empty):
-        raise Unusable(
-            f"{path} belongs to another program; choose another directory with --home or MIMO_HOME"
-        )
+        raise strange(path, "it is no database of mimo")
     if version > newest:
         raise Unusable(
             f"{path} was written by a newer mimo (version {version} of the file; this one knows {newest}): "

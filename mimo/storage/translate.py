@@ -23,6 +23,7 @@ from mimo.errors import (
 )
 from mimo.storage.thread import TimeIsUp
 
+MAGIC = b"SQLite format 3\0"
 TAKEN = {apsw.SQLITE_CONSTRAINT_UNIQUE, apsw.SQLITE_CONSTRAINT_PRIMARYKEY, apsw.SQLITE_CONSTRAINT_ROWID}
 
 
@@ -45,6 +46,8 @@ def translation(error: BaseException, what: str) -> MimoError | None:
             return no_room(what)
         case apsw.BusyError() | apsw.LockedError():
             return Busy(f"{what} is in use by somebody else at the moment ({error}); try again", after=1)
+        case apsw.NotADBError() if not _begins_as_a_database(what):
+            return strange(what, "it is no database")
         case apsw.CorruptError() | apsw.NotADBError():
             return Unusable(
                 f"{what} is damaged ({error}); nothing was changed. `mimo check` says what is wrong, "
@@ -69,6 +72,21 @@ def translation(error: BaseException, what: str) -> MimoError | None:
             return TooSlow("the database had no answer within its time; ask for less")
         case _:
             return None
+
+
+def strange(path: str, why: str) -> Unusable:
+    return Unusable(
+        f"{path} belongs to another program: {why}. Choose another file, or another directory with --home or MIMO_HOME"
+    )
+
+
+def _begins_as_a_database(path: str) -> bool:
+    """Opening it beside SQLite drops the locks on it (see `require_ours`), but SQLite has just given it up."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return True
 
 
 def no_room(what: str) -> StorageFull:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ import apsw
 import pytest
 import trio
 
-from mimo.errors import Conflict, Unusable
+from mimo.errors import Busy, Conflict, Unusable
 from mimo.home import Home
 from mimo.storage.backup import Copied, backup_now, backup_path, copying, prune_backups, restore
 from mimo.storage.check import Finding, check
@@ -177,7 +180,7 @@ def test_what_is_no_sound_backup_changes_nothing(
     db.close()
     for source, why in {
         "copy.db": "is damaged",
-        "garbage.db": "is damaged|not a mimo",
+        "garbage.db": "belongs to another program: it is no database",
         "empty.db": "is empty",
         "nothing.db": "no database at",
         "home/backups/before-0002_notes.db": "",
@@ -218,3 +221,128 @@ def test_a_copy_can_be_given_up(filled: Home, tmp_path: Path) -> None:
     next(steps)
     steps.close()
     assert os.listdir(tmp_path) == ["home"]
+
+
+def log_of(home: Home, number: int) -> apsw.Connection:
+    """One more row, in the log alone, as a killed daemon leaves it. The connection is open still."""
+    db = open_connection(home.database)
+    prepare_writer(db)
+    add(db, number)
+    db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+    return db
+
+
+def test_a_database_that_somebody_else_reads_is_not_replaced(
+    filled: Home, tmp_path: Path, notes: list[Migration]
+) -> None:
+    copy = backup_now(filled, str(tmp_path / "copy.db")).path
+    other = log_of(filled, 5_000)
+    reader = apsw.Connection(filled.database)
+    reader.execute("BEGIN; SELECT count(*) FROM note").fetchall()
+    add(other, 5_001)
+    log, there = Path(filled.database + "-wal").read_bytes(), sorted(os.listdir(filled))
+    with pytest.raises(Busy, match=r"in use by somebody else.*try again"):
+        restore(filled, copy, notes)
+    assert Path(filled.database + "-wal").read_bytes() == log
+    assert sorted({*os.listdir(filled)} - {"backups"}) == there
+    reader.close()
+    other.close()
+    assert numbers(filled.database) == [*range(100), 5_000, 5_001]
+
+
+def test_a_damaged_database_is_kept_together_with_its_log(
+    filled: Home, tmp_path: Path, notes: list[Migration]
+) -> None:
+    copy = backup_now(filled, str(tmp_path / "copy.db")).path
+    log_of(filled, 5_000).close()
+    Path(filled.database).write_bytes(b"Dear diary, " * 1000)
+    log = b"nor is this a log of it" + Path(filled.database + "-wal").read_bytes()
+    Path(filled.database + "-wal").write_bytes(log)
+    kept = restore(filled, copy, notes)
+    assert kept is not None
+    assert Path(kept).read_bytes() == b"Dear diary, " * 1000
+    assert Path(kept + "-wal").read_bytes() == log
+    assert not os.path.exists(filled.database + "-wal")
+    assert numbers(filled.database) == list(range(100))
+
+
+def test_a_newer_file_is_neither_sound_nor_copied(filled: Home, tmp_path: Path) -> None:
+    db = apsw.Connection(filled.database)
+    db.execute("PRAGMA user_version = 9999").fetchall()
+    db.close()
+    with pytest.raises(Unusable, match="was written by a newer mimo"):
+        check(filled.database)
+    with pytest.raises(Unusable, match="was written by a newer mimo"):
+        backup_now(filled, str(tmp_path / "copy.db"))
+    assert os.listdir(tmp_path) == ["home"]
+
+
+def test_what_is_wrong_with_a_page_is_told_in_lines(filled: Home) -> None:
+    db = apsw.Connection(filled.database)
+    (root,) = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'note'").fetchall()[0]
+    db.close()
+    with open(filled.database, "r+b") as file:
+        file.seek(4096 * (root - 1) + 8)
+        file.write(b"\x00\x00\x00\x01")
+    found = check(filled.database)
+    assert found
+    assert not [finding for finding in found if "\n" in finding.what or "***" in finding.what]
+
+
+READ_ONLY = """
+import ctypes, sys
+if (libc := ctypes.CDLL(None)).getuid() == 0:  # root may do everything, until it gives that up
+    class Sets(ctypes.Structure):
+        _fields_ = [("it", ctypes.c_uint32 * 6)]
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    assert libc.capset(header, ctypes.byref(Sets())) == 0
+from mimo.home import Home
+from mimo.storage.backup import restore
+from mimo.storage.check import check
+from mimo.storage.migrate import migrations_in, Migration
+from mimo.errors import MimoError
+try:
+    found = check(sys.argv[1])
+    print(len(found), *(finding.where for finding in found))
+    if not found:
+        restore(Home(sys.argv[2]), sys.argv[1], [*migrations_in()[:1], Migration(2, "notes", "")])
+except MimoError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(("file", "folder"), [(0o400, 0o700), (0o600, 0o500), (0o400, 0o500)])
+@pytest.mark.parametrize("spoiled", ["", "words", "log", "wal mode"])
+def test_a_backup_that_nobody_may_change_is_checked_and_brought_back(
+    file: int, folder: int, spoiled: str, filled: Home, tmp_path: Path
+) -> None:
+    if spoiled == "words":
+        damage_index(filled)
+    place = tmp_path / "media"
+    place.mkdir()
+    copy = place / "copy.db"
+    if spoiled == "log":
+        log_of(filled, 5_000).close()
+        shutil.copy(filled.database + "-wal", str(copy) + "-wal")
+    shutil.copy(filled.database, copy)  # in WAL mode, as it lies
+    if not spoiled:
+        db = apsw.Connection(str(copy))
+        db.execute("PRAGMA journal_mode = DELETE").fetchall()
+        db.close()
+    before = sorted(os.listdir(place))
+    copy.chmod(file)
+    place.chmod(folder)
+    ran = subprocess.run(
+        [sys.executable, "-c", READ_ONLY, str(copy), str(tmp_path / "other")], capture_output=True, text=True
+    )
+    place.chmod(0o700)
+    assert ran.returncode == 0, ran.stderr
+    if spoiled == "log" and folder == 0o500:
+        assert "copy both to one" in ran.stdout
+    elif spoiled == "words":
+        assert ran.stdout == "1 note_words\n"
+    else:
+        assert ran.stdout == "0\n"
+        assert numbers(str(tmp_path / "other" / "mimo.db")) == [*range(100), *([5_000] * (spoiled == "log"))]
+    if folder == 0o500:
+        assert sorted(os.listdir(place)) == before

@@ -98,9 +98,9 @@ def linked(path: str) -> None:
 
 
 BAD = {
-    foreign: "belongs to another program; choose another directory",
-    unsigned: "belongs to another program; choose another directory",
-    no_database: "damaged .*mimo restore",
+    foreign: "belongs to another program: it is no database of mimo. Choose another",
+    unsigned: "belongs to another program: it is no database of mimo. Choose another",
+    no_database: "belongs to another program: it is no database. Choose another",
     short: "damaged .*mimo restore",
     truncated: "damaged .*mimo restore",
     corrupt: "damaged .*mimo restore",
