@@ -6,7 +6,6 @@ import gc
 import logging
 import os
 import signal
-import stat
 import sys
 import threading
 import time
@@ -23,6 +22,7 @@ from mimo.home import Home
 from mimo.launch import CannotStart, bind
 from mimo.observability import logs
 from mimo.settings import load
+from mimo.storage.files import prepare_home
 from mimo.supervision import TooManyRestarts
 from mimo.systemd import Notices, forget_environment, handed_over
 
@@ -43,12 +43,13 @@ class Lock:
 
     def __init__(self, home: Home) -> None:
         """Raises: Unusable, or Conflict when a living daemon holds it."""
-        _prepare(home)
+        prepare_home(home)
         try:
             self._descriptor = os.open(home.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise Unusable(
-                f"cannot write in {home}: {error.strerror}; choose another directory with --home"
+                f"cannot write {home.lock} ({error.strerror}); run: chmod 600 {home.lock}, or choose another directory "
+                "with --home or MIMO_HOME"
             ) from error
         try:
             self._take()
@@ -72,25 +73,6 @@ class Lock:
 
     def release(self) -> None:
         os.close(self._descriptor)
-
-
-def _prepare(home: Home) -> None:
-    """Make the directory, for its owner only; refuse one that others could read."""
-    try:
-        os.makedirs(home, mode=0o700, exist_ok=True)
-        status = os.stat(home)
-    except OSError as error:
-        raise Unusable(
-            f"cannot use {home} as data directory: {error.strerror}; choose another with --home"
-        ) from error
-    if status.st_uid != os.geteuid():
-        raise Unusable(
-            f"{home} belongs to user {status.st_uid}, not to us ({os.geteuid()}); choose another with --home"
-        )
-    if stat.S_IMODE(status.st_mode) & 0o077:
-        raise Unusable(
-            f"{home} is open to other users (mode {stat.S_IMODE(status.st_mode):04o}); run: chmod 700 {home}"
-        )
 
 
 @dataclass(eq=False, slots=True)

@@ -25,6 +25,9 @@ OK, NOTE, PROBLEM = "ok", "note", "problem"
 SLOW_HANDSHAKE = 0.5
 # A whole check reads every page, a second for 200 MB; a doctor's visit is shorter than that.
 LARGEST_CHECKED = 400 << 20
+# File systems that the kernel makes up.
+NO_DISKS = frozenset({"proc", "sysfs", "cgroup", "cgroup2", "devpts", "securityfs", "debugfs", "tracefs"})
+ELSEWHERE = "choose another with --home or MIMO_HOME"
 LITTLE_DISK, NO_DISK = 500 << 20, 50 << 20
 
 
@@ -76,10 +79,18 @@ def _kernels() -> Iterator[Finding]:
         "kernels",
         NOTE,
         "the NumPy twin runs: every answer is the same, searching and embedding are slower",
-        "unset MIMO_CORE"
-        if os.environ.get("MIMO_CORE") == "numpy"
-        else "install a C compiler, then: pip install --force-reinstall --no-deps --no-binary mimo mimo",
+        "unset MIMO_CORE" if os.environ.get("MIMO_CORE") == "numpy" else _how_to_compile(),
     )
+
+
+def _how_to_compile() -> str:
+    import mimo_core
+
+    pip = f"{sys.executable} -m pip install --force-reinstall --no-deps"
+    checkout = os.path.dirname(os.path.dirname(mimo_core.__file__))
+    if os.path.isfile(os.path.join(checkout, "setup.py")):
+        return f"install a C compiler, then build it in the checkout: MIMO_CORE_BUILD=1 {pip} --editable {checkout}"
+    return f"install a wheel that was compiled, or a C compiler and then: MIMO_CORE_BUILD=1 {pip} --no-binary mimo mimo"
 
 
 def _model() -> Iterator[Finding]:
@@ -134,9 +145,9 @@ def _directory(home: Home) -> Iterator[Finding]:
         yield Finding("home", PROBLEM, complaint)
     if not os.path.isdir(home):
         if os.path.lexists(home):
-            yield Finding(
-                "home", PROBLEM, f"{home} is no directory", "choose another with --home or MIMO_HOME"
-            )
+            yield Finding("home", PROBLEM, f"{home} is no directory", ELSEWHERE)
+        elif why := _cannot_be_made(home):
+            yield Finding("home", PROBLEM, f"{home} cannot be made: {why}", ELSEWHERE)
         else:
             yield Finding("home", OK, f"{home} is made when it is first needed")
         return
@@ -148,11 +159,30 @@ def _directory(home: Home) -> Iterator[Finding]:
     elif kind in NETWORK_FILE_SYSTEMS:
         cure = "choose a local disk with --home or MIMO_HOME"
         yield Finding("home", PROBLEM, f"{home} is on a network file system ({kind})", cure)
-    elif not os.access(home, os.W_OK | os.X_OK):
-        yield Finding("home", PROBLEM, f"{home} cannot be written", f"chmod 700 {home}", _chmod(home, 0o700))
+    elif not os.access(home, os.R_OK | os.W_OK | os.X_OK):
+        if status.st_mode & 0o700 == 0o700:
+            yield Finding("home", PROBLEM, f"the disk of {home} takes no writing", ELSEWHERE)
+        else:
+            cure = f"chmod 700 {home}"
+            yield Finding("home", PROBLEM, f"{home} cannot be read and written", cure, _chmod(home, 0o700))
     else:
         yield Finding("home", OK, f"{home}{f' on {kind}' if kind else ''}")
     yield from _open_to_others(home)
+
+
+def _cannot_be_made(home: Home) -> str:
+    """Why there will be no such directory; nothing if there is no reason to think so."""
+    from mimo.storage.files import file_system
+
+    above = os.path.dirname(home)
+    while not os.path.lexists(above):
+        above = os.path.dirname(above)
+    if not os.path.isdir(above):
+        return f"{above} is no directory"
+    kind = file_system(above)
+    if kind in NO_DISKS:
+        return f"{above} is no place for files ({kind})"
+    return "" if os.access(above, os.W_OK | os.X_OK) else f"{above} cannot be written"
 
 
 def _open_to_others(home: Home) -> Iterator[Finding]:
@@ -164,6 +194,9 @@ def _open_to_others(home: Home) -> Iterator[Finding]:
         except OSError:
             continue
         found = stat.S_IMODE(status.st_mode)
+        if path == home.lock and not os.access(path, os.R_OK | os.W_OK):
+            says = f"{path} cannot be read and written (mode {found:04o})"
+            yield Finding("home", PROBLEM, says, f"chmod {mode:o} {path}", _chmod(path, mode))
         if found & 0o077 and status.st_uid == os.geteuid():
             yield Finding(
                 "home",
@@ -239,10 +272,18 @@ def _children(node: dict[str, Any], above: str = "") -> Iterator[tuple[str, dict
 
 
 def _database(home: Home) -> Iterator[Finding]:
-    if not os.path.exists(home.database):
+    if not os.path.lexists(home.database):
         yield Finding("database", OK, "none yet; it is made with the first memory")
         return
-    size = os.stat(home.database).st_size
+    size = os.lstat(home.database).st_size
+    if not stat.S_ISREG(os.lstat(home.database).st_mode):
+        yield Finding("database", PROBLEM, f"{home.database} is no file", f"move it away, or {ELSEWHERE}")
+        return
+    if not os.access(home.database, os.R_OK | os.W_OK):
+        cure = f"chmod 600 {home.database}"
+        says = f"{home.database} cannot be read and written"
+        yield Finding("database", PROBLEM, says, cure, _chmod(home.database, 0o600))
+        return
     if _is_held(home):
         yield Finding("database", OK, f"{size >> 10:,} kB, in the daemon's hands")
         return

@@ -1,11 +1,16 @@
 """`mimo backup`, `restore` and `check`: the database as a file."""
 
 import os
+import stat
+from typing import TYPE_CHECKING
 
 from mimo.cli.client import Daemon, Unreachable
 from mimo.cli.terminal import CONFLICT, FAILED, NOT_FOUND, OK, Failed, confirmed, note, say, say_json
 from mimo.cli.words import Words
 from mimo.home import Home
+
+if TYPE_CHECKING:
+    from mimo.storage.check import Finding
 
 # A copy of a large database on a slow disk; the daemon answers when it is done.
 PATIENCE = 3600.0
@@ -57,6 +62,7 @@ def restore(words: Words) -> int:
         old = put_back(home, source)
     finally:
         lock.release()
+    _tell_if_others_may_read(source)
     if words.has("json"):
         say_json({"restored": source, "kept": old})
     else:
@@ -66,20 +72,15 @@ def restore(words: Words) -> int:
 
 def check(words: Words) -> int:
     """Exit 1 and one line for each finding, if the file is not whole."""
-    path = os.path.abspath(words.text("FILE")) if words.text("FILE") else words.home.database
-    _require_database(path)
-    from mimo.daemon import Lock
-    from mimo.storage.check import check as findings_in
+    from mimo.errors import MimoError
 
-    is_ours = os.path.exists(words.home.database) and os.path.samefile(path, words.home.database)
-    if is_ours:
-        _require_stopped(words.home)
-    lock = Lock(words.home) if is_ours else None
+    path = os.path.abspath(words.text("FILE")) if words.text("FILE") else words.home.database
     try:
-        findings = findings_in(path)
-    finally:
-        if lock is not None:
-            lock.release()
+        findings = _findings(words.home, path)
+    except (Failed, MimoError) as error:
+        if words.has("json"):
+            say_json({"path": path, "whole": False, "findings": [], "reason": str(error)})
+        raise
     if words.has("json"):
         found = [{"where": finding.where, "what": finding.what} for finding in findings]
         say_json({"path": path, "whole": not findings, "findings": found})
@@ -89,7 +90,29 @@ def check(words: Words) -> int:
         say(f"{finding.where}: {finding.what}")
     if findings:
         note(f"mimo: {path} is damaged; 'mimo restore FILE' brings a backup back (see {words.home.backups})")
+    _tell_if_others_may_read(path)
     return FAILED if findings else OK
+
+
+def _findings(home: Home, path: str) -> "list[Finding]":
+    _require_database(path)
+    from mimo.daemon import Lock
+    from mimo.storage.check import check as findings_in
+
+    if not (os.path.exists(home.database) and os.path.samefile(path, home.database)):
+        return findings_in(path)
+    _require_stopped(home)
+    lock = Lock(home)
+    try:
+        return findings_in(path)
+    finally:
+        lock.release()
+
+
+def _tell_if_others_may_read(path: str) -> None:
+    mode = stat.S_IMODE(os.stat(path).st_mode)
+    if mode & 0o077:
+        note(f"mimo: {path} can be read by others (mode {mode:04o}); run: chmod 600 {path}")
 
 
 def _require_database(path: str) -> None:

@@ -41,7 +41,10 @@ def prepare_home(home: Home) -> None:
         raise Unusable(f"{home} is not a directory; choose another with --home or MIMO_HOME")
     _require_private(home, "the data directory", 0o700)
     if not _may(home, os.R_OK | os.W_OK | os.X_OK):
-        raise Unusable(f"cannot write into the data directory {home}; run: chmod 700 {home}")
+        cure = f"run: chmod 700 {home}"
+        if os.stat(home).st_mode & 0o700 == 0o700:
+            cure = "its disk takes no writing; choose another directory with --home or MIMO_HOME"
+        raise Unusable(f"cannot write into the data directory {home}; {cure}")
     kind = file_system(home)
     if kind in NETWORK_FILE_SYSTEMS:
         raise Unusable(
