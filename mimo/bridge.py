@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from mimo.home import Home, find_home
+from mimo.home import Home, NoHome, find_home
 from mimo.launch import CannotStart, greeting, last_words, reach
 
 CHUNK = 65536
@@ -345,7 +345,11 @@ def main(words: Sequence[str]) -> int:
                 file=sys.stderr,
             )
             return 2
-    home = find_home(flag)
+    try:
+        home = find_home(flag)
+    except NoHome as error:
+        print(f"mimo stdio: {error}", file=sys.stderr)
+        return 2
     if standalone:
         from mimo.daemon import serve
 

@@ -48,8 +48,16 @@ class Home(str):
         return os.path.join(self, "backups")
 
 
+class NoHome(ValueError):
+    """What was named can be no data directory. The text says why."""
+
+
 def find_home(flag: str | None = None, environ: Mapping[str, str] | None = None) -> Home:
-    """The data directory: `--home`, else `MIMO_HOME`, else the XDG default."""
+    """The data directory: `--home`, else `MIMO_HOME`, else the XDG default.
+
+    Raises:
+        NoHome: its path cannot be said in UTF-8, as SQLite, JSON and logs want it.
+    """
     environ = os.environ if environ is None else environ
     named = flag or environ.get("MIMO_HOME")
     if not named:
@@ -57,7 +65,21 @@ def find_home(flag: str | None = None, environ: Mapping[str, str] | None = None)
         if not os.path.isabs(data):  # the XDG rule: a relative path there is to be ignored
             data = os.path.join(os.path.expanduser("~"), ".local", "share")
         named = os.path.join(data, "mimo")
-    return Home(os.path.abspath(os.path.expanduser(named)))
+    home = Home(os.path.abspath(os.path.expanduser(named)))
+    if not is_text(home):
+        raise NoHome(
+            f"the data directory {os.fsencode(home)!r} is not UTF-8; choose another with --home or MIMO_HOME"
+        )
+    return home
+
+
+def is_text(path: str) -> bool:
+    """A path may be any bytes. Is this one UTF-8?"""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def socket_complaint(home: Home) -> str | None:

@@ -68,7 +68,7 @@ def _run(argv: list[str]) -> int:
     if name == "--version":
         from mimo import __version__
 
-        print(f"mimo {__version__}")
+        print(f'{{"version": "{__version__}"}}' if "--json" in rest else f"mimo {__version__}")
         return 0
     if name == "--help":
         print(overview(*rest))
@@ -82,6 +82,10 @@ def _run(argv: list[str]) -> int:
 
         return relay(rest)
     words = parse(command, rest)
+    if name != "doctor" and os.path.lexists(words.home) and not os.path.isdir(words.home):
+        from mimo.cli.terminal import Failed
+
+        raise Failed(f"{words.home} is not a directory; choose another with --home or MIMO_HOME")
     run: Callable[..., int] = getattr(_module(command.module), command.function)
     code = run(words)
     sys.stdout.flush()  # here, where a reader that has gone is still handled

@@ -5,9 +5,9 @@ import stat
 from typing import TYPE_CHECKING
 
 from mimo.cli.client import Daemon, Unreachable
-from mimo.cli.terminal import CONFLICT, FAILED, NOT_FOUND, OK, Failed, confirmed, note, say, say_json
+from mimo.cli.terminal import CONFLICT, FAILED, NOT_FOUND, OK, USAGE, Failed, confirmed, note, say, say_json
 from mimo.cli.words import Words
-from mimo.home import Home
+from mimo.home import Home, is_text
 
 if TYPE_CHECKING:
     from mimo.storage.check import Finding
@@ -18,7 +18,7 @@ PATIENCE = 3600.0
 
 def backup(words: Words) -> int:
     """Through the daemon, if one runs; else under its lock."""
-    target = os.path.abspath(words.text("FILE")) if words.text("FILE") else None
+    target = _named(words)
     try:
         with Daemon(words.home) as daemon:
             made = daemon.ask("mimo/backup", {"path": target}, seconds=PATIENCE)
@@ -45,7 +45,7 @@ def _backup_alone(home: Home, target: str | None) -> dict[str, object]:
 
 
 def restore(words: Words) -> int:
-    source = os.path.abspath(words.text("FILE"))
+    source = _named(words) or ""
     _require_database(source)
     home = words.home
     if os.path.exists(home.database):
@@ -74,7 +74,7 @@ def check(words: Words) -> int:
     """Exit 1 and one line for each finding, if the file is not whole."""
     from mimo.errors import MimoError
 
-    path = os.path.abspath(words.text("FILE")) if words.text("FILE") else words.home.database
+    path = _named(words) or words.home.database
     try:
         findings = _findings(words.home, path)
     except (Failed, MimoError) as error:
@@ -113,6 +113,14 @@ def _tell_if_others_may_read(path: str) -> None:
     mode = stat.S_IMODE(os.stat(path).st_mode)
     if mode & 0o077:
         note(f"mimo: {path} can be read by others (mode {mode:04o}); run: chmod 600 {path}")
+
+
+def _named(words: Words) -> str | None:
+    """The FILE that was named, by its whole path."""
+    name = words.text("FILE")
+    if not is_text(name):
+        raise Failed(f"the name {os.fsencode(name)!r} is not UTF-8; choose another", USAGE)
+    return os.path.abspath(name) if name else None
 
 
 def _require_database(path: str) -> None:

@@ -7,7 +7,7 @@ want the commands as data anyway.
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
-from mimo.home import Home, find_home
+from mimo.home import Home, NoHome, find_home
 
 
 class Option(NamedTuple):
@@ -96,7 +96,7 @@ def command_of(argv: list[str], commands: Mapping[str, Command]) -> tuple[str, l
     while rest and rest[0].startswith("-"):
         word = rest.pop(0)
         if word in {"--version", "-V"}:
-            return "--version", []
+            return "--version", [*first, *rest]
         if word in {"--help", "-h"}:
             return "--help", [next((w for w in rest if w in commands), "")]
         first.append(word)
@@ -157,6 +157,8 @@ def parse(command: Command, words: list[str]) -> Words:
         raise Wrong("--home needs a directory")
     try:
         return Words(command, given, find_home(home[0] if home else None))
+    except NoHome as error:
+        raise Wrong(str(error)) from error
     except FileNotFoundError as error:
         raise Wrong(
             "the directory you stand in is gone; name the data directory by its whole path"
