@@ -193,7 +193,10 @@ def build(
         key=embedding.key.get_secret_value(),
         dim=embedding.dimension,
         batch=embedding.batch,
+        on_change=reports.broken,
     )
+    if embedding.provider != "box":
+        metrics.breaker_state.labels(embedding.provider).set(0)
     # While a service takes over from the model in the box, that still answers for the vectors it made.
     before = () if embedding.provider == "box" else (Box(),)
     memory = wired(database, events, metrics, embedder, *before)
@@ -236,7 +239,7 @@ def build(
         backups_kept=settings.storage.backups_kept,
         on_backup=reports.backed_up,
     )
-    watch = ResourceWatch(events, metrics, {"wal_bytes": lambda: database.stats().wal_bytes})
+    watch = ResourceWatch(events, metrics, {"wal_bytes": lambda: database.stats().wal_bytes, **memory.sizes})
 
     house = House(
         home,
@@ -284,6 +287,7 @@ def build(
                 Child("use", memory.use.run),
                 Child("consolidation", memory.consolidation.run),
                 Child("decay", memory.fade.run),
+                Child("census", memory.census.run),
                 Child("upkeep", upkeep.run),
                 Child("resources", watch.run),
             )

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import logging
 
+from mimo.observability import news
 from mimo.observability.events import Events
 from mimo.observability.loop import Stall
 from mimo.observability.metrics import Metrics
 from mimo.observability.news import ChildFailed, ChildStarted, LoopStalled
+from mimo.resilience import BreakerChanged, BreakerState
 from mimo.storage.backup import Backup
 from mimo.storage.database import Stats
 from mimo.storage.writer import Committed
@@ -19,6 +21,7 @@ from mimo.supervision import Ended, GaveUp, Refused, Restarting, Started, Superv
 log = logging.getLogger(__name__)
 
 NEVER = -1.0
+BREAKER_STATES = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
 
 
 class Reports:
@@ -44,6 +47,15 @@ class Reports:
                 metrics.children_refused.labels(event.supervisor).inc()
             case _:
                 pass
+
+    def broken(self, change: BreakerChanged) -> None:
+        """A breaker has opened, closed, or is trying."""
+        name, after = change.breaker, change.after.value
+        self._metrics.breaker_state.labels(name).set(BREAKER_STATES[change.after])
+        self._metrics.breaker_changes.labels(name, after).inc()
+        self._events.publish(news.BreakerChanged(name, change.before.value, after))
+        level = logging.WARNING if change.after is BreakerState.OPEN else logging.INFO
+        log.log(level, "%s: its breaker was %s and is %s", name, change.before.value, after)
 
     def committed(self, group: Committed) -> None:
         metrics = self._metrics

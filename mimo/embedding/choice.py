@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from mimo.embedding.box import Box
 from mimo.embedding.embedder import Embedder
 from mimo.errors import Unusable
+from mimo.resilience import BreakerChanged
 
 
 def chosen(
-    provider: str, *, model: str = "", url: str = "", key: str = "", dim: int | None = None, batch: int = 32
+    provider: str,
+    *,
+    model: str = "",
+    url: str = "",
+    key: str = "",
+    dim: int | None = None,
+    batch: int = 32,
+    on_change: Callable[[BreakerChanged], None] | None = None,
 ) -> Embedder:
     """The model in the box, or one behind an address. Nobody is called yet, and nothing loaded.
+
+    `on_change` is told when the address is given up, and when it is tried again.
 
     Raises:
         Unusable: what the provider needs is not said.
@@ -29,7 +41,7 @@ def chosen(
     address = (url,) if url else ()
     pace = Pace(batch=batch)
     if provider == "ollama":
-        return ollama(model, *address, dim=dim or 0, pace=pace)
+        return ollama(model, *address, dim=dim or 0, pace=pace, on_change=on_change)
     if provider == "openai":
-        return openai(model, *address, key=key or None, dim=dim or 0, pace=pace)
+        return openai(model, *address, key=key or None, dim=dim or 0, pace=pace, on_change=on_change)
     raise Unusable(f"embedding.provider must be box, ollama or openai (got {provider!r})")

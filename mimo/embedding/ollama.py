@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mimo.embedding.post import address
-from mimo.embedding.remote import Dialect, Pace, Remote, breaker
+from mimo.embedding.remote import Dialect, OnChange, Pace, Remote, breaker
 from mimo.resilience import Retry
 
 
@@ -17,6 +17,7 @@ def ollama(
     dim: int = 0,
     retry: Retry | None = None,
     pace: Pace | None = None,
+    on_change: OnChange | None = None,
 ) -> Remote:
     """An embedder by a local (or any) Ollama. Nobody is called before the first text comes.
 
@@ -28,7 +29,7 @@ def ollama(
         model,
         address(base, "/api/embed"),
         Dialect(_question, _vectors),
-        breaker=breaker("ollama", failures=3),
+        breaker=breaker("ollama", 3, on_change),
         retry=retry or Retry(attempts=3, first=0.2, limit=5.0),
         pace=pace or Pace(),
         dim=dim,

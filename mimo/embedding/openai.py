@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mimo.embedding.post import address
-from mimo.embedding.remote import Dialect, Pace, Remote, breaker
+from mimo.embedding.remote import Dialect, OnChange, Pace, Remote, breaker
 from mimo.resilience import Retry
 
 
@@ -18,6 +18,7 @@ def openai(
     dim: int = 0,
     retry: Retry | None = None,
     pace: Pace | None = None,
+    on_change: OnChange | None = None,
 ) -> Remote:
     """An embedder by an OpenAI-compatible service; `base` ends where `/embeddings` begins.
 
@@ -29,7 +30,7 @@ def openai(
         model,
         address(base, "/embeddings"),
         Dialect(_question, _vectors),
-        breaker=breaker("openai", failures=5),
+        breaker=breaker("openai", 5, on_change),
         retry=retry or Retry(attempts=4, first=0.5, limit=20.0),
         pace=pace or Pace(batch=64),
         dim=dim,

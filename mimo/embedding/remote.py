@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import trio
@@ -12,7 +12,9 @@ import trio
 from mimo.embedding.embedder import State, Vectors
 from mimo.embedding.post import Address, post
 from mimo.errors import Busy, MimoError, TooSlow, Unavailable, Unusable
-from mimo.resilience import Breaker, BreakerState, Retry, is_failure
+from mimo.resilience import Breaker, BreakerChanged, BreakerState, Retry, is_failure
+
+OnChange: TypeAlias = Callable[[BreakerChanged], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +113,13 @@ class Remote:
         return (vectors / lengths).astype(np.float32)
 
 
-def breaker(name: str, failures: int) -> Breaker:
+def breaker(name: str, failures: int, on_change: OnChange | None = None) -> Breaker:
     """Being told to wait is no failure of the other side; everything that `is_failure` says is."""
     return Breaker(
         name,
         failures=failures,
         rest=30.0,
         trials=1,
+        on_change=on_change,
         counts=lambda e: is_failure(e) and not isinstance(e, Busy),
     )

@@ -114,6 +114,22 @@ class ResourceChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class CacheHit(Event):
+    """What was asked for had been computed a moment ago. `key_type` is "query", "embedding" or "classification"."""
+
+    kind: ClassVar[str] = "system:cache_hit"
+
+    key_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class CacheMissed(Event):
+    kind: ClassVar[str] = "system:cache_missed"
+
+    key_type: str
+
+
+@dataclass(frozen=True, slots=True)
 class LoopStalled(Event):
     """A task kept the event loop to itself for too long."""
 

@@ -11,13 +11,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 import apsw
 
 from mimo.storage.sql import rows, run, value
 
 State: TypeAlias = Literal["live", "working", "archived", "forgotten"]
+STATES: tuple[State, ...] = get_args(State)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +161,10 @@ def links_of(db: apsw.Connection, id_: int) -> list[Link]:
             (id_,),
         )
     ]
+
+
+def count_by_state(db: apsw.Connection) -> dict[State, int]:
+    return {state: value(db, "SELECT count(*) FROM engrams WHERE state = ?", (state,)) for state in STATES}
 
 
 def record(

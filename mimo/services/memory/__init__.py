@@ -12,6 +12,7 @@ consolidation.py  working memory judged, every minute; merging.py finds near dup
 fading.py       what is not used leaves; decay.py says when, use.py what is used
 transfer.py     all of it as JSON lines, out and in; carried_lines.py reads and writes a line
 controls.py     what our own programs may ask beside the tools
+census.py        how many there are, for the dashboard
 spaces.py       which namespaces a call is about
 moments.py names.py  times and ids as callers write them
 news.py         what befalls memories, as events

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import trio
 
+from mimo.embedding.cache import Cache
 from mimo.embedding.embedder import Embedder, Vectors
 from mimo.errors import Unavailable
 from mimo.storage.changes import changes_after, last_seq
@@ -46,10 +47,13 @@ class _Kept:
 class Meaning:
     """A supervised child: reads all vectors at its start, then follows the change log. Also the embedder of questions."""
 
-    def __init__(self, database: Database, segments: Segments, embedder: Embedder, *others: Embedder) -> None:
+    def __init__(
+        self, database: Database, segments: Segments, cache: Cache, embedder: Embedder, *others: Embedder
+    ) -> None:
         """`others` can embed questions for the vectors they left here when they were the chosen one."""
         self._database = database
         self._segments = segments
+        self._cache = cache
         self._embedder = embedder
         self._others = others
         self._kept: dict[str, _Kept] = {}
@@ -67,8 +71,11 @@ class Meaning:
         return kept.segment if kept is not None and kept.segment.ready else None
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
-        """Questions, by the model whose vectors answer."""
-        return await self._serving.embed(texts)
+        """Questions, by the model whose vectors answer. What was asked a moment ago is not computed again."""
+        embedder = self._serving
+        if len(texts) != 1:
+            return await embedder.embed(texts)
+        return await self._cache.get_or_compute_query(embedder.model, texts[0], lambda: embedder.embed(texts))
 
     async def caught_up(self, seq: int) -> None:
         """Comes back when everything up to this change is in the vectors."""
@@ -106,6 +113,8 @@ class Meaning:
             changes = await self._database.read(changes_after, seq)
             if not changes.complete:
                 return
+            if any(row.kind == "engram" and row.op == "remove" for row in changes.rows):
+                self._cache.clear()  # somebody may have asked in the words of what was purged
             # What has just been added has no vector yet; its vector will be a change of its own.
             ids = {row.id for row in changes.rows if row.kind == "vector"}
             ids |= {row.id for row in changes.rows if row.kind == "engram" and row.op != "add"}

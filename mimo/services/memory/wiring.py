@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from mimo.embedding.cache import Cache, KeyType
 from mimo.embedding.embedder import Embedder
 from mimo.observability.events import Events
 from mimo.observability.metrics import Metrics
+from mimo.observability.news import CacheHit, CacheMissed
 from mimo.services.memory.adding import Adding
+from mimo.services.memory.census import Census
 from mimo.services.memory.consolidation import Consolidation
 from mimo.services.memory.context import Context
 from mimo.services.memory.controls import Controls
@@ -30,7 +33,8 @@ from mimo.vector import Segments
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Wired:
-    """`service` and `offers` have what agents see; `controls` is for our own programs; the others are children of the tree."""
+    """`service` and `offers` have what agents see; `controls` is for our own programs; `sizes` tell what is held in
+    memory; the others are children of the tree."""
 
     service: Memory
     offers: Offers
@@ -39,7 +43,9 @@ class Wired:
     use: Use
     consolidation: Consolidation
     fade: Fade
+    census: Census
     controls: Controls
+    sizes: Mapping[str, Callable[[], float]]
 
 
 def wired(
@@ -51,7 +57,10 @@ def wired(
     clock: Callable[[], int] = now_ms,
 ) -> Wired:
     """At rest. `others` may answer for vectors that they left here (see meaning.py)."""
-    meaning = Meaning(database, Segments(), embedder, *others)
+    cache, segments = _cache(events, metrics), Segments()
+    sizes = _sizes(cache, segments)
+    metrics.before_render(lambda: _measure(metrics, sizes))
+    meaning = Meaning(database, segments, cache, embedder, *others)
     use = Use(database, clock=clock)
     search = Search(database, meaning, meaning.near, clock=lambda: clock() / 1000)
     finding = Finding(database, search, events, use.note, clock=clock)
@@ -70,4 +79,37 @@ def wired(
         use=use,
         consolidation=consolidation,
         fade=fade,
+        census=Census(database, metrics),
+        sizes=sizes,
     )
+
+
+def _cache(events: Events, metrics: Metrics) -> Cache:
+    def hit(kind: KeyType) -> None:
+        metrics.cache_hits.labels(kind.value).inc()
+        events.publish(CacheHit(kind.value))
+
+    def missed(kind: KeyType) -> None:
+        metrics.cache_misses.labels(kind.value).inc()
+        events.publish(CacheMissed(kind.value))
+
+    return Cache(on_hit=hit, on_miss=missed)
+
+
+def _sizes(cache: Cache, segments: Segments) -> dict[str, Callable[[], float]]:
+    """What the caches in memory hold, by names for the resource watch."""
+
+    def of_vectors(number: str) -> float:
+        return sum(stats[number] for stats in segments.stats().values())
+
+    return {
+        "cache_bytes": lambda: cache.stats().bytes,
+        "cache_entries": lambda: cache.stats().entries,
+        "vector_bytes": lambda: of_vectors("bytes"),
+        "vectors": lambda: of_vectors("rows"),
+    }
+
+
+def _measure(metrics: Metrics, sizes: Mapping[str, Callable[[], float]]) -> None:
+    metrics.cache_bytes.labels("classifier").set(sizes["cache_bytes"]())
+    metrics.cache_bytes.labels("vectors").set(sizes["vector_bytes"]())

@@ -131,3 +131,54 @@ async def test_many_and_long_texts_come_through_in_portions(memory: Any) -> None
     await memory.settled()
     assert len(memory.parts.meaning.near()) == 80
     assert sum(event.count for event in memory.told("memory:embedded")) == 80
+
+
+async def test_a_question_asked_again_is_not_embedded_again(memory: Any) -> None:
+    await memory.add("The boat leaves at nine")
+    await memory.settled()
+    memory.embedder.asked.clear()
+    answers = [await memory.data("memory_search", query="when is the boat") for _ in range(3)]
+    assert memory.embedder.asked == ["when is the boat"]
+    assert [answer["results"] for answer in answers] == [answers[0]["results"]] * 3
+    told = [
+        (event.kind, event.key_type)
+        for kind in ("missed", "hit")
+        for event in memory.told(f"system:cache_{kind}")
+    ]
+    assert told == [("system:cache_missed", "query"), *[("system:cache_hit", "query")] * 2]
+    numbers = memory.metrics.render().decode()
+    assert 'mimo_cache_hits_total{cache="query"} 2.0' in numbers
+    assert 'mimo_cache_misses_total{cache="query"} 1.0' in numbers
+    assert 'mimo_cache_bytes{cache="classifier"} 0.0' not in numbers
+    assert memory.parts.sizes["cache_entries"]() == 1
+    assert memory.parts.sizes["cache_bytes"]() > 0
+    assert memory.parts.sizes["vectors"]() == 1
+    assert memory.parts.sizes["vector_bytes"]() > 0
+
+
+async def test_after_a_purge_no_question_is_kept(memory: Any) -> None:
+    secret = await memory.add("The boat leaves at nine")
+    await memory.settled()
+    await memory.found("The boat leaves at nine")
+    assert memory.parts.sizes["cache_entries"]() == 1
+    await memory.call("memory_edit", action="forget", ids=[secret])
+    await memory.settled()
+    assert memory.parts.sizes["cache_entries"]() == 1, "what is forgotten may be restored"
+    await memory.call("memory_edit", action="purge", ids=[secret])
+    await memory.settled()
+    assert memory.parts.sizes["cache_entries"]() == 0
+
+
+async def test_memories_are_counted_by_what_they_are(memory: Any, nursery: trio.Nursery) -> None:
+    first = await memory.add("The boat leaves at nine")
+    await memory.add("The train leaves at ten")
+    await memory.call("memory_edit", action="forget", ids=[first])
+    async with trio.open_nursery() as mine:
+        await mine.start(memory.parts.census.run)
+        with trio.fail_after(10):
+            while "mimo_memories{" not in memory.metrics.render().decode():
+                await trio.testing.wait_all_tasks_blocked(0.005)
+        mine.cancel_scope.cancel()
+    numbers = memory.metrics.render().decode()
+    for state, count in {"live": 1, "forgotten": 1, "working": 0, "archived": 0}.items():
+        assert f'mimo_memories{{state="{state}"}} {count}.0' in numbers
