@@ -37,6 +37,7 @@ from mimo.observability.resources import ResourceWatch
 from mimo.protocol.mcp.about import MIMO
 from mimo.reports import Reports
 from mimo.services.memory.wiring import wired
+from mimo.services.skills.doorstep import Doorstep
 from mimo.settings import Limits, Settings
 from mimo.storage.database import Database
 from mimo.storage.upkeep import Upkeep
@@ -47,6 +48,7 @@ from mimo.transports.stdio import StdioDoor
 from mimo.transports.unix import UnixDoor
 
 if TYPE_CHECKING:
+    from mimo.services.skills.service import Skills as SkillsService
     from mimo.transports.http.door import HttpDoor
 
 
@@ -66,6 +68,7 @@ class House:
     sessions: Sessions
     loop_watch: LoopWatch
     resources: ResourceWatch
+    skills: Doorstep
     root: Supervisor = field(init=False)
     began: float = field(default_factory=time.time)
     stop_wanted: trio.Event = field(default_factory=trio.Event)
@@ -102,6 +105,12 @@ class House:
             if self.stdio is not None:
                 nursery.start_soon(self.stdio.drain)
 
+    def idle_since(self) -> float | None:
+        """When the last client of any door left, on Trio's clock; None while one is here."""
+        doors = [self.unix.idle_since, *([] if self.http is None else [self.http.idle_since])]
+        here = [since for since in doors if since is not None]
+        return max(here) if len(here) == len(doors) else None
+
     def reload(self) -> None:
         """Read the settings again. What can change while running changes; the rest counts from the next start on.
 
@@ -110,6 +119,7 @@ class House:
         """
         self.settings = self.read_settings()
         logs.configure(self.settings.log.level, self.settings.log.format)
+        self.skills.reload()
 
     def status(self) -> dict[str, Any]:
         """The facts that `mimo status` shows."""
@@ -241,6 +251,19 @@ def build(
     )
     watch = ResourceWatch(events, metrics, {"wal_bytes": lambda: database.stats().wal_bytes, **memory.sizes})
 
+    def skills_of(keeper: Supervisor) -> SkillsService:
+        from mimo.skills import skills_service  # so is nothing of this to who has none
+
+        return skills_service(
+            home, settings.skills, keeper, dispatch, events, desk.updated, reports.supervised
+        )
+
+    skills = Doorstep(
+        os.path.join(home, "skills.json"),
+        Supervisor("skills", limit=settings.skills.most, on_event=reports.supervised),
+        skills_of,
+    )
+
     house = House(
         home,
         settings,
@@ -254,6 +277,7 @@ def build(
         sessions,
         LoopWatch(reports.stalled),
         watch,
+        skills,
     )
     control = Control(
         dispatch,
@@ -263,7 +287,7 @@ def build(
         stop=house.stop_wanted.set,
         reload=house.reload,
         settings=lambda: house.settings,
-        more={**keys.methods(), **memory.controls.methods()},
+        more={**keys.methods(), **skills.methods(), **memory.controls.methods()},
         streams=memory.controls.streams(),
     )
 
@@ -293,6 +317,7 @@ def build(
             )
         ),
         Child("keys", keys.run),
+        Child("skills", skills.run, supervisor=skills.supervisor, grace=20),
         supervised(supervisor("doors", *doors, *web)),
         strategy=Strategy.REST_FOR_ONE,
     )

@@ -149,7 +149,7 @@ class Life:
     async def _leave_when_idle(self) -> None:
         while self.idle_exit:
             patience = self.house.settings.daemon.idle_minutes * 60
-            since = self.house.unix.idle_since
+            since = self.house.idle_since()
             left = patience if since is None else since + patience - trio.current_time()
             if left <= 0:
                 log.info("nobody has been connected for %g minutes", self.house.settings.daemon.idle_minutes)

@@ -31,6 +31,9 @@ _PRIVATE = re.compile(
     r"^(?!MIMO_).*(KEY|TOKEN|SECRET|PASSW|CREDENTIAL)|^CLAUDE|^AI_AGENT$|^GEMINI|^CODEX|^LISTEN_|^NOTIFY_SOCKET|^WATCHDOG_"
 )
 
+# Years of what a quiet daemon says.
+LARGEST_LOG = 4 << 20
+
 
 class CannotStart(Exception):
     """There is no daemon, and none can be started. The text says why, and the cure."""
@@ -142,6 +145,7 @@ def bind(home: Home) -> socket.socket:
 def _start(home: Home) -> None:
     listening = bind(home)
     try:
+        _set_aside_large(home.log)
         log = os.open(home.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         child = os.fork()
         if not child:
@@ -150,6 +154,13 @@ def _start(home: Home) -> None:
         os.close(log)
     finally:
         listening.close()
+
+
+def _set_aside_large(log: str) -> None:
+    """The log starts anew when it is large; the one before is kept, and no other."""
+    with contextlib.suppress(OSError):
+        if os.stat(log).st_size > LARGEST_LOG:
+            os.replace(log, f"{log}.1")
 
 
 def _become_daemon(home: Home, listening: socket.socket, log: int) -> None:

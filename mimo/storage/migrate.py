@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -21,6 +23,7 @@ from mimo.home import Home
 from mimo.storage.connection import APPLICATION_ID
 from mimo.storage.files import sync_file, touch_private
 from mimo.storage.sql import rows, run, value
+from mimo.storage.thread import LOOK_UP_EVERY
 from mimo.storage.translate import strange
 
 NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
@@ -32,6 +35,9 @@ class Migration:
     name: str
     sql: str
 
+
+# A second is short beside any patience of a service manager, and a notice costs microseconds.
+TELL_EVERY = 1.0
 
 Progress: TypeAlias = Callable[[str], object]
 
@@ -67,18 +73,38 @@ def migrate(
 ) -> int:
     """Brings the file to the newest version; how many steps it took. The connection is in no transaction.
 
-    Before each step `on_progress` is told its name: a service manager may then be asked for more time.
+    Before each step, and again and again while it works, `on_progress` is told its name: a service manager may then
+    be asked for more time. One that hangs tells nothing.
 
     Raises:
         Unusable: the file is newer than we are, or not ours.
     """
     version = version_of(db, home.database, len(migrations))
     for migration in migrations[version:]:
-        on_progress(f"{migration.number:04d}_{migration.name}")
-        if version > 0:  # a file that is made in this very moment has nothing to keep
-            copy_before(db, home, migration)
-        apply(db, migration)
+        with _telling(db, on_progress, f"{migration.number:04d}_{migration.name}"):
+            if version > 0:  # a file that is made in this very moment has nothing to keep
+                copy_before(db, home, migration)
+            apply(db, migration)
     return len(migrations) - version
+
+
+@contextmanager
+def _telling(db: apsw.Connection, on_progress: Progress, name: str) -> Generator[None]:
+    on_progress(name)
+    told = time.monotonic()
+
+    def tell() -> bool:
+        nonlocal told
+        if (now := time.monotonic()) - told >= TELL_EVERY:
+            told = now
+            on_progress(name)
+        return False  # go on
+
+    db.set_progress_handler(tell, LOOK_UP_EVERY, id=tell)
+    try:
+        yield
+    finally:
+        db.set_progress_handler(None, id=tell)
 
 
 def version_of(db: apsw.Connection, path: str, newest: int) -> int:

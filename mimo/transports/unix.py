@@ -29,8 +29,9 @@ log = logging.getLogger(__name__)
 HELLO_SECONDS = 10.0
 # Finding the root of a project touches the disk, which may be far away.
 NAMESPACE_SECONDS = 2.0
-# Many editors with many windows; more is a loop that starts bridges.
-MAX_CONNECTIONS = 512
+# Many editors with many windows; more is a loop that starts bridges. Each has three tasks, and beside the house's own
+# thirty they stay below what the resource watch calls too many (400).
+MAX_CONNECTIONS = 100
 # The owner of the machine may look into everything anyway, and asks a system-wide daemon how it is.
 ROOT = 0
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid

@@ -1,19 +1,29 @@
 """The life of the process, seen from outside: locks, signals, sockets, and directories that will not do."""
 
+import http.client
 import json
 import os
+import re
 import signal
 import socket
 import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
+import mimo as package
+from mimo.daemon import LAST_RESORT
 from mimo.home import LONGEST_SOCKET_PATH, Home
-from mimo.launch import greeting
+from mimo.launch import LARGEST_LOG, greeting
+from mimo.observability.resources import THRESHOLDS
+from mimo.settings import Daemon as DaemonSettings
+from mimo.storage.migrate import migrations_in
+from mimo.transports.unix import MAX_CONNECTIONS
 
 Serve = Callable[..., Any]
 Mimo = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -174,6 +184,83 @@ def test_settings_that_do_not_fit_change_nothing(serve: Serve, mimo: Mimo, home:
 def test_one_that_a_bridge_started_leaves_when_nobody_is_there(serve: Serve) -> None:
     served = serve("--idle-exit", MIMO_DAEMON__IDLE_MINUTES="0.001")
     assert served.process.wait(30) == 0
+
+
+def test_a_client_of_the_network_keeps_it_too(serve: Serve, mimo: Mimo, home: Home) -> None:
+    served = serve("--idle-exit", MIMO_DAEMON__IDLE_MINUTES="0.04", MIMO_HTTP__ENABLED="on")
+    (url,) = [door["address"] for door in status(mimo, home)["doors"] if door["name"] == "http"]
+    client = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
+    client.connect()
+    with pytest.raises(subprocess.TimeoutExpired):
+        served.process.wait(3)
+    client.request("GET", "/health")
+    assert client.getresponse().status == 200
+    client.close()
+    assert served.process.wait(30) == 0
+
+
+def test_the_log_of_one_that_nobody_sees_starts_anew_when_it_is_large(mimo: Mimo, home: Home) -> None:
+    os.mkdir(home, 0o700)
+    before = b"what was said before\n" * (LARGEST_LOG // 20)
+    Path(home.log).write_bytes(before)
+    os.chmod(home.log, 0o600)
+    assert mimo("remember", "tea").returncode == 0
+    assert mimo("stop").returncode == 0
+    assert Path(home.log + ".1").read_bytes() == before
+    assert 0 < os.path.getsize(home.log) < LARGEST_LOG
+    assert mimo("remember", "more tea").returncode == 0
+    assert mimo("stop").returncode == 0
+    assert Path(home.log + ".1").read_bytes() == before, "one that is not large goes on"
+
+
+def test_as_many_clients_as_are_let_in_are_no_worry(serve: Serve, mimo: Mimo, home: Home) -> None:
+    serve()
+    clients = [spoken_to(home, INITIALIZE) for _ in range(MAX_CONNECTIONS - 1)]
+    for client in clients:
+        assert client.recv(65536)
+    told = status(mimo, home)
+    assert told["doors"][0]["connections"] == MAX_CONNECTIONS
+    assert told["resources"]["tasks"] < THRESHOLDS["tasks"].warning
+    for client in clients:
+        client.close()
+
+
+UNITS = sorted((Path(__file__).parents[2] / "ops" / "systemd").rglob("*.service"))
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.parent.name)
+def test_the_longest_grace_ends_before_systemd_loses_its_patience(unit: Path) -> None:
+    (limit,) = [
+        each.le for each in DaemonSettings.model_fields["grace_seconds"].metadata if hasattr(each, "le")
+    ]
+    (patience,) = re.findall(r"^TimeoutStopSec=(\d+)s$", unit.read_text(), re.MULTILINE)
+    assert limit + LAST_RESORT < int(patience)
+
+
+def test_a_slow_migration_asks_for_time_again_and_again(serve: Serve, tmp_path: Path, home: Home) -> None:
+    """The whole package, but for one migration more, which takes some seconds."""
+    slow = len(migrations_in()) + 1
+    original = Path(package.__file__).parent
+    for folder, inside in ((original, "."), (original / "storage", "storage")):
+        (tmp_path / "mimo" / inside).mkdir()
+        for each in folder.iterdir():
+            if each.name not in {"__pycache__", "storage", "migrations"}:
+                (tmp_path / "mimo" / inside / each.name).symlink_to(each)
+    migrations = tmp_path / "mimo" / "storage" / "migrations"
+    migrations.mkdir()
+    for each in (original / "storage" / "migrations").iterdir():
+        (migrations / each.name).symlink_to(each)
+    (migrations / f"{slow:04d}_slow.sql").write_text(
+        "CREATE TABLE slow AS WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000000)"
+        " SELECT count(*) AS counted FROM n;"
+    )
+    served = serve(ready=False, PYTHONPATH=str(tmp_path), PYTHONSAFEPATH="1")
+    while not any(said.startswith("READY=1") for said in served.said):
+        served.said += served.notices.recv(4096).decode().splitlines()
+    asked = [said for said in served.said if said.startswith("EXTEND_TIMEOUT_USEC=")]
+    assert set(asked) == {"EXTEND_TIMEOUT_USEC=60000000"}
+    assert served.said.count(f"STATUS={slow:04d}_slow") >= 2
+    assert served.stop() == 0
 
 
 def test_it_takes_the_socket_that_it_is_handed(home: Home, environ: dict[str, str]) -> None:

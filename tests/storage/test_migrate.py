@@ -13,6 +13,7 @@ import trio
 
 from mimo.errors import Unusable
 from mimo.home import Home
+from mimo.storage import migrate as migrate_module
 from mimo.storage.check import check
 from mimo.storage.connection import APPLICATION_ID, open_connection, prepare_writer
 from mimo.storage.database import Database
@@ -104,6 +105,19 @@ async def test_the_steps_are_told_while_they_are_made(home: Home, notes: list[Mi
         await nursery.start(Database(home, migrations=notes, on_progress=told.append).run)
         nursery.cancel_scope.cancel()
     assert told == ["0001_ground", "0002_notes"]
+
+
+def test_a_slow_step_is_told_again_and_again(
+    db: apsw.Connection, home: Home, notes: list[Migration], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrate_module, "TELL_EVERY", 0.01)
+    slow = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000) SELECT max(i) FROM n"
+    told: list[str] = []
+    migrate(db, home, [*notes, Migration(3, "slow", slow)], told.append)
+    assert told.count("0003_slow") > 2
+    told.clear()
+    db.execute(slow).fetchall()
+    assert told == [], "and no more when it is done"
 
 
 def test_migrations_are_numbered_without_a_gap(tmp_path: Path, notes: list[Migration]) -> None:

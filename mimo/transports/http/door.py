@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import logging
 import socket
 from collections.abc import Callable, Sequence
@@ -66,6 +67,11 @@ class HttpDoor:
     @property
     def connections(self) -> int:
         return self._server.connections
+
+    @property
+    def idle_since(self) -> float | None:
+        """When the last client left, on Trio's clock; None while one is here."""
+        return self._server.idle_since if self.state == "open" else -math.inf
 
     @property
     def url(self) -> str:

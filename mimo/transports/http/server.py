@@ -63,6 +63,7 @@ class Server:
         self._app = app
         self._most = connections
         self._open: set[_Connection] = set()
+        self.idle_since: float | None = None  # when the last client left, on Trio's clock; None: one is here
         self._none_left = trio.Event()
         self._accepting = trio.CancelScope()
         self._context = WorkerContext(None)
@@ -90,6 +91,7 @@ class Server:
         """Raises: OSError: the certificate cannot be read."""
         self._context = WorkerContext(None)
         self._accepting = trio.CancelScope()
+        self.idle_since = trio.current_time()
         tls = self._config.create_ssl_context()
         plain = [trio.SocketListener(trio.socket.from_stdlib_socket(each.dup())) for each in listening]
         listeners: Any = (
@@ -115,6 +117,7 @@ class Server:
             return
         connection = _Connection(self, self._app, self._config, self._context, stream)
         self._open.add(connection)
+        self.idle_since = None
         try:
             await connection.run()
         except Exception:
@@ -123,6 +126,7 @@ class Server:
         finally:
             self._open.discard(connection)
             if not self._open:
+                self.idle_since = trio.current_time()
                 self._none_left.set()
 
     async def _cut_at_the_end(self) -> None:
