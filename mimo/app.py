@@ -37,6 +37,7 @@ from mimo.observability.resources import ResourceWatch
 from mimo.protocol.mcp.about import MIMO
 from mimo.reports import Reports
 from mimo.services.memory.wiring import wired
+from mimo.services.skills.doorstep import Doorstep
 from mimo.settings import Limits, Settings
 from mimo.storage.database import Database
 from mimo.storage.upkeep import Upkeep
@@ -47,6 +48,7 @@ from mimo.transports.stdio import StdioDoor
 from mimo.transports.unix import UnixDoor
 
 if TYPE_CHECKING:
+    from mimo.services.skills.service import Skills as SkillsService
     from mimo.transports.http.door import HttpDoor
 
 
@@ -66,6 +68,7 @@ class House:
     sessions: Sessions
     loop_watch: LoopWatch
     resources: ResourceWatch
+    skills: Doorstep
     root: Supervisor = field(init=False)
     began: float = field(default_factory=time.time)
     stop_wanted: trio.Event = field(default_factory=trio.Event)
@@ -116,6 +119,7 @@ class House:
         """
         self.settings = self.read_settings()
         logs.configure(self.settings.log.level, self.settings.log.format)
+        self.skills.reload()
 
     def status(self) -> dict[str, Any]:
         """The facts that `mimo status` shows."""
@@ -247,6 +251,20 @@ def build(
     )
     watch = ResourceWatch(events, metrics, {"wal_bytes": lambda: database.stats().wal_bytes, **memory.sizes})
 
+    def skills_of(keeper: Supervisor) -> SkillsService:
+        from mimo.skills import skills_service  # so is nothing of this to who has none
+
+        return skills_service(
+            home, settings.skills, keeper, dispatch, events, desk.updated, reports.supervised
+        )
+
+    skills = Doorstep(
+        os.path.join(home, "skills.json"),
+        Supervisor("skills", limit=settings.skills.most, on_event=reports.supervised),
+        "mimo.skills",
+        skills_of,
+    )
+
     house = House(
         home,
         settings,
@@ -260,6 +278,7 @@ def build(
         sessions,
         LoopWatch(reports.stalled),
         watch,
+        skills,
     )
     control = Control(
         dispatch,
@@ -269,7 +288,7 @@ def build(
         stop=house.stop_wanted.set,
         reload=house.reload,
         settings=lambda: house.settings,
-        more={**keys.methods(), **memory.controls.methods()},
+        more={**keys.methods(), **skills.methods(), **memory.controls.methods()},
         streams=memory.controls.streams(),
     )
 
@@ -299,6 +318,7 @@ def build(
             )
         ),
         Child("keys", keys.run),
+        Child("skills", skills.run, supervisor=skills.supervisor, grace=20),
         supervised(supervisor("doors", *doors, *web)),
         strategy=Strategy.REST_FOR_ONE,
     )
