@@ -4,10 +4,15 @@ import json
 import os
 import stat
 import subprocess
+import sys
+import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+import mimo_core
 from mimo.cli.clients import BY_NAME
 from mimo.home import Home
 
@@ -107,3 +112,41 @@ def test_clients_are_judged_by_their_files(inside: Run, environ: dict[str, str])
     assert (
         "another data directory (/elsewhere)" in judged(json.dumps({"mcpServers": {"mimo": entry}}))["says"]
     )
+
+
+def twin_says(environ: dict[str, str], **more: str) -> dict[str, Any]:
+    said = subprocess.run(
+        [sys.executable, "-P", "-m", "mimo", "doctor", "--json"],
+        env=environ | more,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    (found,) = findings(said, "kernels")
+    assert found["state"] == "note"
+    return found
+
+
+@pytest.mark.parametrize("checkout", [True, False], ids=["checkout", "wheel"])
+def test_what_was_not_compiled_is_told_with_what_to_do(
+    checkout: bool, environ: dict[str, str], tmp_path: Path
+) -> None:
+    environ.pop("MIMO_CORE", None)
+    place = tmp_path / "site"
+    (place / "mimo_core").mkdir(parents=True)
+    for each in Path(mimo_core.__file__).parent.iterdir():
+        if each.suffix == ".py":
+            (place / "mimo_core" / each.name).symlink_to(each)
+    # What Python finds before the compiled one, and cannot load.
+    (place / "mimo_core" / f"_core{sysconfig.get_config_var('EXT_SUFFIX')}").touch()
+    if checkout:
+        (place / "setup.py").touch()
+    cure = twin_says(environ, PYTHONPATH=str(place))["cure"]
+    assert "C compiler" in cure
+    assert (f"--editable {place}" in cure) is checkout
+    assert ("--no-binary mimo mimo" in cure) is not checkout
+
+
+def test_the_twin_that_was_asked_for_is_told_how_to_leave(environ: dict[str, str]) -> None:
+    assert twin_says(environ, MIMO_CORE="numpy")["cure"] == "unset MIMO_CORE"
