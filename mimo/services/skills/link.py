@@ -86,6 +86,10 @@ class Link:
         return sum(each.method not in _LASTING for each in self._exchanges.values())
 
     @property
+    def lost(self) -> bool:
+        return self._lost is not None
+
+    @property
     def modern(self) -> bool:
         return self._asking.revision is not None and self._asking.revision.modern
 

@@ -130,7 +130,7 @@ class Skill:
 
     @property
     def state(self) -> str:
-        if self._link is not None:
+        if self._link is not None and not self._link.lost:
             return "running"
         if self._starting is not None:
             return "starting"
@@ -186,14 +186,14 @@ class Skill:
         Raises:
             Unavailable, Busy: it cannot be started.
         """
-        if self._link is None:
+        if self._link is None or self._link.lost:
             if self._leaving:
                 raise Unavailable(f"the skill {self.name} was changed or removed; try again")
             if self._starting is None:
                 self._starting = Starting()
                 self._keeper.bring_up(self)
             await self._starting.wait()
-        if self._link is None:
+        if self._link is None or self._link.lost:
             raise Unavailable(f"{self.name} has just ended; {self.words.last}")
         return self._link
 

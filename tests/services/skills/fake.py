@@ -93,11 +93,12 @@ def call(identity: object, params: dict) -> None:  # type: ignore[type-arg]
             sys.stdout.buffer.flush()
             os._exit(3)
         case "huge":
-            sys.stdout.buffer.write(b'{"jsonrpc": "2.0", "x": "')
-            for _ in range(given.get("size", 5_000_000) // 100_000):
-                sys.stdout.buffer.write(b"x" * 100_000)
-            sys.stdout.buffer.write(b'"}\n')
-            sys.stdout.buffer.flush()
+            with WRITING:
+                sys.stdout.buffer.write(b'{"jsonrpc": "2.0", "x": "')
+                for _ in range(given.get("size", 5_000_000) // 100_000):
+                    sys.stdout.buffer.write(b"x" * 100_000)
+                sys.stdout.buffer.write(b'"}\n')
+                sys.stdout.buffer.flush()
         case "twice":
             answer(identity, text("first"))
             answer(identity, text("second"))
