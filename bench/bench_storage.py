@@ -13,7 +13,7 @@ from typing import Any
 import apsw
 import trio
 
-import mimo.storage.database as storage
+import mimo.storage.opened as opened
 from mimo.home import Home
 from mimo.storage.connection import open_connection
 from mimo.storage.database import Database
@@ -47,7 +47,7 @@ def find(db: apsw.Connection, number: int) -> Any:
 
 async def writing(group: int, seconds: float) -> dict[str, float]:
     """64 writers for a while, a reader beside them; `group` jobs share a COMMIT at most."""
-    storage.MAX_GROUP = group
+    opened.MAX_GROUP = group
     reads: list[float] = []
     acks: list[float] = []
     with tempfile.TemporaryDirectory(dir=os.environ.get("MIMO_BENCH_DIR")) as directory:

@@ -1,5 +1,6 @@
 """The life of the process: the lock, the signals, readiness, the stop, and the last resort."""
 
+import ctypes
 import faulthandler
 import fcntl
 import gc
@@ -33,6 +34,8 @@ FAILED, CONFLICT = 1, 5
 FELL = 70
 ASKING_TO_END = (signal.SIGTERM, signal.SIGINT)
 HELD_BACK = (*ASKING_TO_END, signal.SIGHUP)
+# The names and numbers of malloc.h; from this size on a block goes back to the system when it is freed.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, LARGE_BLOCK = -1, -3, 128 << 10
 # Over the grace for the drain, what an orderly stop of the tree may take before the process is ended
 # from outside the loop: a loop that is stuck cannot end itself.
 LAST_RESORT = 10.0
@@ -97,6 +100,7 @@ class Life:
                     nursery.start_soon(self._obey, signals, nursery.cancel_scope)
                     await nursery.start(self.house.root.run)
                     self.notices.ready(f"serving {self.home}")
+                    gc.collect()
                     gc.freeze()  # what stands by now stays to the end: no collection need look at it
                     gc.enable()
                     log.info("ready", extra={"home": str(self.home), "pid": os.getpid()})
@@ -187,6 +191,14 @@ class LastResort:
         os._exit(FELL)
 
 
+def _give_memory_back() -> None:
+    """Have the C library return what is freed. Left alone, it learns from each large block to keep larger ones."""
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):  # not everywhere, and nothing depends on it
+        for parameter in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
+            library.mallopt(parameter, LARGE_BLOCK)
+
+
 def _hold_back_signals() -> None:
     """One that comes before anybody listens waits; it does not kill a process that holds the lock."""
     signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
@@ -220,6 +232,7 @@ def serve(
 ) -> int:
     """`mimo serve`: own the data directory until told to stop. Gives the exit code."""
     os.umask(0o077)
+    _give_memory_back()
     notices = Notices()
     flags = flags or {}
     try:

@@ -35,7 +35,7 @@ PRAGMA trusted_schema = OFF;
 PRAGMA cell_size_check = ON;
 PRAGMA mmap_size = 0;
 PRAGMA temp_store = MEMORY;
-PRAGMA cache_size = -32768;
+PRAGMA cache_size = -8192;
 """
 # auto_vacuum counts for a new file only, before its first table; it lets a file that forgot much become smaller.
 WRITER = f"""

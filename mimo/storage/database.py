@@ -26,6 +26,7 @@ from mimo.storage.connection import Threaded, open_threaded, require_sound_sqlit
 from mimo.storage.files import prepare_home, touch_private
 from mimo.storage.group import CommitFailed, Job, fail_all, resolve
 from mimo.storage.migrate import Migration, Progress, migrate, migrations_in, version_of
+from mimo.storage.opened import Opened
 from mimo.storage.sql import run
 from mimo.storage.thread import Abandoned, TimeIsUp
 from mimo.storage.translate import translated, translation
@@ -36,13 +37,11 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-# One COMMIT costs one fsync. With 64 jobs to share it, more give no throughput, only waiting.
-MAX_GROUP = 64
-# Then `write` waits before it is accepted, where cancellation still costs nothing.
-MAX_WAITING = 1_000
 READERS = 3
 # A read transaction pins the write-ahead log.
 READ_SECONDS = 5.0
+# The others, who help out, and the writer have a quarter: pages come back quickly from the system's own cache.
+FIRST_CACHE_KB = 32_768
 IDLE_SECONDS = 2.0
 # At start a file of up to this size is looked through (60 ms); larger ones by `check`, and in their backups.
 QUICK_LOOK_BYTES = 64 << 20
@@ -90,7 +89,7 @@ class Database:
         self._on_commit = on_commit
         self._vfs = vfs
         self._writer = Writer(home)
-        self._open: _Open | None = None
+        self._open: Opened | None = None
         self._groups = self._writes = self._failed = self._reads = self._reopened = 0
         self._last_commit_seconds = 0.0
 
@@ -111,7 +110,7 @@ class Database:
                 await writer.run(self._prepare)
                 readers = [await self._open_reader(n, opened) for n in range(self._readers)]
                 self.changed.tell(await writer.run(last_seq))
-            self._open = it = _Open(writer, readers)
+            self._open = it = Opened(writer, readers)
             task_status.started()
             await self._serve(it, opened)
         finally:
@@ -229,7 +228,7 @@ class Database:
             last_commit_seconds=self._last_commit_seconds,
         )
 
-    def _opened(self) -> _Open:
+    def _opened(self) -> Opened:
         if self._open is None:
             raise self._absent()
         return self._open
@@ -251,6 +250,8 @@ class Database:
             self.home.database, name, readonly=True, seconds=READ_SECONDS, vfs=self._vfs
         )
         opened.append(reader)
+        if number == 0:  # it is asked whenever it is free, so it alone is worth a large cache
+            await reader.run(run, f"PRAGMA cache_size = -{FIRST_CACHE_KB}")
         return reader
 
     def _prepare(self, db: apsw.Connection) -> None:
@@ -265,7 +266,7 @@ class Database:
         optimize(db, opened=True)
         ballast.stow(self.home)
 
-    async def _serve(self, it: _Open, opened: list[Threaded]) -> None:
+    async def _serve(self, it: Opened, opened: list[Threaded]) -> None:
         while True:
             group = it.take(await self._next(it))
             if not group:
@@ -282,14 +283,14 @@ class Database:
                 if self._writer.untidy:
                     await it.writer.run(self._writer.tidy)
 
-    async def _next(self, it: _Open) -> Job:
+    async def _next(self, it: Opened) -> Job:
         with trio.move_on_after(IDLE_SECONDS):
             return await it.outbox.receive()
         with trio.CancelScope(shield=True):  # half a second at most: the writer's patience
             await it.writer.run(self._writer.rest)
         return await it.outbox.receive()
 
-    async def _commit(self, it: _Open, opened: list[Threaded], group: Sequence[Job]) -> None:
+    async def _commit(self, it: Opened, opened: list[Threaded], group: Sequence[Job]) -> None:
         try:
             told = await it.writer.run(self._writer.serve, group)
         except CommitFailed as failure:
@@ -306,7 +307,7 @@ class Database:
         self.changed.tell(told.last_seq)
         self._on_commit(told)
 
-    async def _find_out(self, it: _Open, opened: list[Threaded], failure: CommitFailed) -> None:
+    async def _find_out(self, it: Opened, opened: list[Threaded], failure: CommitFailed) -> None:
         """Reopens the writer, because a connection whose COMMIT has failed is not to be believed, and looks."""
         self._reopened += 1
         cause = failure.__cause__ or failure
@@ -325,49 +326,6 @@ class Database:
             chores = (optimize, self._writer.rest) if each is writer else ()
             if not await each.close(*chores):
                 logger.warning("%s did not close in time", each.controller.thread.name)
-
-
-class _Open:
-    """What a database has while it is open."""
-
-    def __init__(self, writer: Threaded, readers: Sequence[Threaded]) -> None:
-        self.writer = writer
-        self.inbox, self.outbox = trio.open_memory_channel[Job](MAX_WAITING)
-        self.idle = list(readers)
-        self._idle = trio.Semaphore(len(readers))
-
-    async def borrowed(self) -> Threaded:
-        """A reader that nobody uses; to be given back."""
-        try:
-            self._idle.acquire_nowait()  # no checkpoint: the work itself is one
-        except trio.WouldBlock:
-            await self._idle.acquire()
-        return self.idle.pop()  # the one that was used last: its thread and its pages are warm
-
-    def give_back(self, reader: Threaded) -> None:
-        self.idle.append(reader)
-        self._idle.release()
-
-    def take(self, first: Job) -> list[Job]:
-        """The next group: `first` and what waits behind it. From here on its jobs are done in any case."""
-        group = [first]
-        while len(group) < MAX_GROUP:
-            try:
-                group.append(self.outbox.receive_nowait())
-            except trio.WouldBlock:
-                break
-        return [job for job in group if not job.withdrawn]
-
-    def shut(self, error: MimoError) -> None:
-        """Nobody is let in any more, and who waits at the door is told."""
-        while True:
-            try:
-                job = self.outbox.receive_nowait()
-            except trio.WouldBlock:
-                break
-            job.fail(error)
-            job.done.set()
-        self.outbox.close()
 
 
 def _in_snapshot(db: apsw.Connection, work: Callable[..., T], args: tuple[Any, ...]) -> T:

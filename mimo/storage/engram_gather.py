@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, cast
 
 import apsw
@@ -15,6 +15,8 @@ from mimo.storage.engram_traits import BINDING, tokenizer
 
 # A question's every word costs one look into the index. What is longer is not a question but a document.
 MOST_WORDS = 32
+# From this share of all engrams on, it takes longer to ask the index for a namespace than to drop the few others later.
+ALMOST_ALL = 0.8
 
 
 class Term(NamedTuple):
@@ -22,6 +24,26 @@ class Term(NamedTuple):
 
     word: str
     stem: str
+
+
+@dataclass(slots=True, eq=False)
+class Sizes:
+    """What takes long to count and changes slowly. Who searches forgets it when the store has grown."""
+
+    engrams: dict[tuple[str, ...] | None, int] = field(default_factory=dict[tuple[str, ...] | None, int])
+    words: dict[str, int] = field(default_factory=dict[str, int])
+
+    def of(self, db: apsw.Connection, namespaces: tuple[str, ...] | None) -> int:
+        """How many engrams a search of these namespaces looks at."""
+        if (total := self.engrams.get(namespaces)) is None:
+            total = self.engrams[namespaces] = engram_search.count_in(db, namespaces)
+        return total
+
+    def having(self, db: apsw.Connection, stem: str) -> int:
+        """How many rows of all namespaces have this word."""
+        if (count := self.words.get(stem)) is None:
+            count = self.words[stem] = engram_search.count_with(db, stem)
+        return count
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,35 +74,25 @@ def cut(db: apsw.Connection, text: str, extra: str = "") -> list[Term]:
     return [Term(word, stem) for stem, word in terms.items()]
 
 
-def by_words(
-    db: apsw.Connection,
-    text: str,
-    extra: str,
-    allowed: Filter,
-    now: int,
-    sizes: dict[tuple[str, ...] | None, int],
-) -> ByWords:
-    """The first visit. `sizes` remembers how many engrams there are, which takes longest to find out."""
+def by_words(db: apsw.Connection, text: str, extra: str, allowed: Filter, now: int, sizes: Sizes) -> ByWords:
+    """The first visit. What it finds of other namespaces, the second leaves out."""
     terms = cut(db, text, extra)
     if len(terms) > MOST_WORDS:  # the rarest say the most
-        terms = sorted(terms, key=lambda term: engram_search.count_with(db, term.stem) or 1 << 62)[
-            :MOST_WORDS
-        ]
+        terms = sorted(terms, key=lambda term: sizes.having(db, term.stem) or 1 << 62)[:MOST_WORDS]
+    total = sizes.of(db, allowed.namespaces)
+    within = allowed
+    if not allowed.narrow and total > ALMOST_ALL * sizes.of(db, None):
+        within = Filter()
     lists: list[npt.NDArray[np.int64]] = []
     counts: list[int] = []
     for term in terms:
-        ids = engram_search.rows_with(db, term.word, allowed, now)
-        lists.append(np.array(ids, np.int64))
+        ids = np.array(engram_search.rows_with(db, term.word, within, now), np.int64)
+        lists.append(ids)
         full = len(ids) >= engram_search.MOST_ROWS
-        counts.append(engram_search.count_with(db, term.stem) if full else len(ids))
+        counts.append(sizes.having(db, term.stem) if full else len(ids))
     if terms and all(len(ids) >= engram_search.MOST_ROWS for ids in lists) and not allowed.narrow:
-        words = [term.word for term in terms]
-        lists[0] = np.union1d(
-            lists[0], np.array(engram_search.rows_with_all(db, words, allowed.namespaces, 200), np.int64)
-        )
-    total = sizes.get(allowed.namespaces)
-    if total is None:
-        total = sizes[allowed.namespaces] = engram_search.count_in(db, allowed.namespaces)
+        together = engram_search.rows_with_all(db, [term.word for term in terms], within.namespaces)
+        lists[0] = np.union1d(lists[0], np.array(together, np.int64))
     groups = None
     if allowed.namespaces is not None:
         groups = tuple(engram_search.namespace_numbers(db, allowed.namespaces).values())

@@ -13,6 +13,7 @@ import trio.testing
 from mimo.errors import Busy, Conflict, InvalidArguments, TooSlow, Unavailable
 from mimo.home import Home
 from mimo.storage import database as database_module
+from mimo.storage import opened as opened_module
 from mimo.storage.connection import open_connection
 from mimo.storage.database import Database
 from mimo.storage.group import Job
@@ -213,7 +214,7 @@ async def test_a_running_database_is_not_run_twice(database: Database) -> None:
 async def test_at_the_end_the_accepted_are_answered_and_the_waiting_are_told(
     home: Home, notes: list[Migration], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database_module, "MAX_GROUP", 2)
+    monkeypatch.setattr(opened_module, "MAX_GROUP", 2)
     database = Database(home, migrations=notes)
     done: list[str] = []
     told: list[str] = []
@@ -241,8 +242,8 @@ async def test_at_the_end_the_accepted_are_answered_and_the_waiting_are_told(
 async def test_a_full_queue_is_waited_at_and_told_of_the_end(
     home: Home, notes: list[Migration], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database_module, "MAX_WAITING", 0)
-    monkeypatch.setattr(database_module, "MAX_GROUP", 1)
+    monkeypatch.setattr(opened_module, "MAX_WAITING", 0)
+    monkeypatch.setattr(opened_module, "MAX_GROUP", 1)
     database = Database(home, migrations=notes)
     outcomes: list[bool] = []
 

@@ -22,7 +22,7 @@ from mimo.services.memory.strategies import WEIGHTS
 from mimo.services.memory.weighing import Weighed, best_by_words, weighed
 from mimo.services.memory.words import pieces_of
 from mimo.storage.database import Database
-from mimo.storage.engram_gather import ByWords, by_words
+from mimo.storage.engram_gather import ByWords, Sizes, by_words
 from mimo.storage.engram_search import Shown, shown
 from mimo.storage.engram_windows import Windows, with_windows
 
@@ -72,7 +72,7 @@ class Search:
         self._clock = clock
         self._weights = weights
         self._threshold = threshold
-        self._sizes: dict[tuple[str, ...] | None, int] = {}
+        self._sizes = Sizes()
         self._sized_at = -1
 
     async def find(self, question: Question) -> Found:
@@ -169,7 +169,7 @@ class Search:
         """Counts of engrams are counted again when the store has grown by some hundred changes since."""
         last = self._database.changed.last
         if self._sized_at < 0 or abs(last - self._sized_at) > 200:
-            self._sizes = {}
+            self._sizes = Sizes()
             self._sized_at = last
 
 
