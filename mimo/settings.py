@@ -115,6 +115,22 @@ class Embedding(Section):
     batch: int = Field(default=32, ge=1, le=512, description="texts in one request")
 
 
+class Skills(Section):
+    """Other MCP servers that mimo starts and offers on; which, says skills.json in the data directory."""
+
+    most: int = Field(default=100, ge=1, le=1000, description="at most so many run at once")
+    timeout_seconds: Positive = Field(
+        default=60.0, description="how long a call may take, where a skill says nothing"
+    )
+    start_seconds: Positive = Field(default=30.0, description="how long a start may take")
+    idle_minutes: Positive = Field(
+        default=10.0, description="a skill that nobody calls is stopped after so long"
+    )
+    result_chars: int = Field(
+        default=100_000, ge=1000, le=4_000_000, description="longer answers are cut, the rest is a resource"
+    )
+
+
 class Settings(Section):
     """All of it."""
 
@@ -127,6 +143,7 @@ class Settings(Section):
     limits: Limits = Limits()
     http: Http = Http()
     embedding: Embedding = Embedding()
+    skills: Skills = Skills()
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,7 @@ async def test_a_crashed_skill_comes_back_by_itself_and_a_crash_loop_is_told_onc
             (pid,) = json.loads(await house.text("fake_pid"))
             pids.add(pid)
             os.kill(pid, signal.SIGKILL)
-            await house.until(lambda pid=pid: not house.alive(pid))
+            await house.until(lambda count=len(pids): len(house.told(news.SkillStopped)) >= count)
         assert len(pids) == 4
         await house.until(lambda: bool(house.told(news.SkillFailed)))
         assert "4 times" in house.told(news.SkillFailed)[0].error
