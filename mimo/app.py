@@ -36,6 +36,7 @@ from mimo.observability.metrics import Metrics
 from mimo.observability.resources import ResourceWatch
 from mimo.protocol.mcp.about import MIMO
 from mimo.reports import Reports
+from mimo.services.graph.wiring import wired as wired_graph
 from mimo.services.memory.wiring import wired
 from mimo.services.skills.doorstep import Doorstep
 from mimo.settings import Limits, Settings
@@ -211,6 +212,8 @@ def build(
     before = () if embedding.provider == "box" else (Box(),)
     memory = wired(database, events, metrics, embedder, *before)
     toolbox.add(*memory.service.tools(), *memory.offers.things())
+    graph = wired_graph(database, events, memory.meaning)
+    toolbox.add(*graph.service.tools())
 
     keyring = Keyring()
     keys = Keys(database, keyring)
@@ -312,6 +315,7 @@ def build(
                 Child("use", memory.use.run),
                 Child("consolidation", memory.consolidation.run),
                 Child("decay", memory.fade.run),
+                Child("inference", graph.inferring.run),
                 Child("census", memory.census.run),
                 Child("upkeep", upkeep.run),
                 Child("resources", watch.run),

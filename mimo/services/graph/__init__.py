@@ -1,0 +1,11 @@
+"""The knowledge graph: facts with a source, rules that conclude, and answers that can be proven.
+
+service.py      what agents may do: the tool `knowledge`
+teaching.py     facts, rules and names written and retracted; extraction.py reads facts from text
+asking.py       patterns, walks, paths, what would break; proofs.py says why
+resolution.py   from a mention to the thing that is meant
+inferring.py    the child that writes down what follows, and retires what has expired
+observing.py    facts that bear on what is talked about
+graphs.py       the graphs in memory, exact by the change log
+facts.py views.py walking.py patterns.py rules.py inference.py vocabulary.py   pure: facts in memory, and what follows
+"""

@@ -1,0 +1,313 @@
+"""Teaching: facts, rules and other names, all or nothing, and under the same key only once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+import apsw
+
+from mimo.errors import InvalidArguments, NotFound
+from mimo.observability.events import Events
+from mimo.services.graph import news
+from mimo.services.graph.arguments import Item, Knowledge
+from mimo.services.graph.extraction import Extracted, extracted
+from mimo.services.graph.graphs import Graphs
+from mimo.services.graph.names import name_of, numbers_of
+from mimo.services.graph.resolution import Resolution
+from mimo.services.graph.rules import MOST_RULES, rule_of
+from mimo.services.graph.texts import answer, short
+from mimo.services.graph.vocabulary import Vocabulary, normalised
+from mimo.services.memory.moments import moment
+from mimo.services.memory.names import number_of as engram_number
+from mimo.services.memory.secrets import redact
+from mimo.storage.database import Database
+from mimo.storage.engrams import missing_of
+from mimo.storage.triple_changes import add_rule, drop_rule, matching, retire, rules_of
+from mimo.storage.triple_names import add_alias, make_entities, named, require_graph
+from mimo.storage.triple_teach import Saying, teach
+from mimo.tool import Answer, Client
+
+MOST_METADATA = 10_000  # characters
+# More than these are told as a number.
+SHOWN = 12
+MOST_RETRACTED = 1_000
+# What a sentence says by its form alone is believed a little less than what is said as a fact.
+READ_CONFIDENCE = 0.8
+
+
+class Teaching:
+    def __init__(
+        self,
+        database: Database,
+        graphs: Graphs,
+        resolution: Resolution,
+        vocabulary: Callable[[], Vocabulary],
+        events: Events,
+        *,
+        clock: Callable[[], int],
+    ) -> None:
+        self._database = database
+        self._graphs = graphs
+        self._resolution = resolution
+        self._vocabulary = vocabulary
+        self._events = events
+        self._clock = clock
+
+    async def teach(self, asked: Knowledge, graph: str, client: Client, key: str | None) -> Answer:
+        """Durable when it returns; what follows from it is seen by the next question.
+
+        Raises:
+            InvalidArguments, NotFound: one item does not fit; nothing was written.
+        """
+        now = self._clock()
+        sayings = [self._saying(item, client, now, where) for where, item in _items(asked)]
+        read = () if asked.text is None else extracted(redact(asked.text).text, asked.subject)
+        sayings += await self._from_text(read, asked, graph, client)
+        rules = [rule_of(text, 1.0 if asked.confidence is None else asked.confidence) for text in asked.rules]
+        if asked.aliases and asked.subject is None:
+            raise InvalidArguments("aliases are other names of a subject; say which", fields=["subject"])
+        if not sayings and not rules and not asked.aliases and asked.text is None:
+            raise InvalidArguments(
+                "nothing to teach: give subject, predicate and object, or triples, text, rules or aliases",
+                fields=["triples"],
+            )
+        graphs = list(dict.fromkeys(asked.graphs)) or [graph]
+        kept = None if key is None else f"teach {graph[:40]} {key}"
+        told = cast(
+            "list[list[Any]]",
+            await self._database.write(
+                _teach_all, graphs, sayings, [(rule.text, rule.confidence) for rule in rules],
+                (asked.subject, tuple(asked.aliases)), client.name, now, key=kept,
+            ),
+        )  # fmt: skip
+        for at, name in enumerate(graphs):
+            mine = told[at]
+            self._events.publish(
+                news.Taught(
+                    name,
+                    tuple(name_of(each[0]) for each in mine if each[1] == "added"),
+                    tuple(name_of(each[0]) for each in mine if each[1] in {"known", "raised"}),
+                    tuple(name_of(old) for each in mine for old in each[4]),
+                    client.name,
+                )
+            )
+        return _taught(asked, sayings, told[0], [rule.text for rule in rules])
+
+    async def retract(self, asked: Knowledge, graph: str, client: Client) -> Answer:
+        """What is no longer believed, nor what only followed from it. What it had ended holds again."""
+        now = self._clock()
+        if asked.rules:
+            gone = [
+                text
+                for text in (rule_of(each).text for each in asked.rules)
+                if await self._database.write(drop_rule, graph, text, frees=True)
+            ]
+            await self._graphs.write_down(graph, now)
+            text = f"retracted the rules: {'; '.join(gone)}" if gone else "there were no such rules"
+            return answer(asked.format, text, {"rules": gone})
+        ids = numbers_of(asked.ids)
+        if not ids:
+            if asked.subject is None and asked.object is None:
+                raise InvalidArguments("retract needs ids, or a subject or object", fields=["ids"])
+            means = await self._resolution.exactly(graph, [n for n in (asked.subject, asked.object) if n])
+            names = [None if n is None else means[n].name or n for n in (asked.subject, asked.object)]
+            predicate = None if asked.predicate is None else normalised(asked.predicate)
+            ids = await self._database.read(matching, graph, names[0], predicate, names[1], MOST_RETRACTED)
+        gone_ids = await self._database.write(retire, ids, "retracted", now, frees=True)
+        missing = [name_of(id_) for id_ in ids if id_ not in gone_ids]
+        done = await self._graphs.write_down(graph, now)
+        names = [name_of(id_) for id_ in gone_ids]
+        if names:
+            self._events.publish(news.Retracted(graph, tuple(names), client.name))
+        lines = [f"retracted {_some(names)}" if names else "nothing to retract: no such fact is believed"]
+        if missing and names:
+            lines.append(f"not believed, or concluded only: {_some(missing)}")
+        elif missing:
+            lines = [f"nothing to retract: {_some(missing)} is not believed, or was concluded only (see why)"]
+        return answer(
+            asked.format,
+            "\n".join(lines),
+            {"retracted": names, "missing": missing, "conclusions_withdrawn": done.withdrawn},
+        )
+
+    def _saying(self, item: Item, client: Client, now: int, where: str) -> Saying:
+        since = None if item.valid_from is None else moment(item.valid_from, f"{where}valid_from")
+        until = None if item.valid_to is None else moment(item.valid_to, f"{where}valid_to")
+        if since is not None and until is not None and until <= since:
+            raise InvalidArguments(f"{where}valid_to must be after valid_from", fields=["valid_to"])
+        expires = None if item.expires_at is None else moment(item.expires_at, f"{where}expires_at")
+        if item.ttl is not None:
+            expires = now + round(item.ttl * 1000)
+        metadata = None if item.metadata is None else json.dumps(item.metadata, ensure_ascii=False)
+        if metadata is not None and len(metadata) > MOST_METADATA:
+            raise InvalidArguments(f"{where}metadata has at most {MOST_METADATA:,} characters as JSON")
+        try:
+            predicate = normalised(item.predicate)
+        except InvalidArguments as error:
+            raise InvalidArguments(f"{where}{error.message}", fields=["predicate"]) from error
+        saying = Saying(
+            item.subject, predicate, item.object, item.subject_type, item.object_type,
+            1.0 if item.confidence is None else item.confidence, item.source or "", client.name, item.evidence,
+            None if item.engram is None else engram_number(item.engram), since, until, expires, metadata,
+            self._vocabulary()[predicate].functional,
+        )  # fmt: skip
+        return _clean(saying)
+
+    async def _from_text(
+        self, read: Sequence[Extracted], asked: Knowledge, graph: str, client: Client
+    ) -> list[Saying]:
+        """What the sentences say, of things that are known where a typo aside they are."""
+        mentions = list(dict.fromkeys(name for each in read for name in (each.subject, each.object)))
+        means = {mention: await self._resolution.nearby(graph, mention) for mention in mentions[:200]}
+        engram = None if asked.engram is None else engram_number(asked.engram)
+        confidence = READ_CONFIDENCE if asked.confidence is None else asked.confidence
+        found: list[Saying] = []
+        for each in read:
+            subject, object_ = (
+                means[name].name or name if name in means else name for name in (each.subject, each.object)
+            )
+            found.append(
+                Saying(
+                    subject, each.predicate, object_, confidence=min(confidence, each.confidence),
+                    source=asked.source or "text", speaker=client.name, evidence=each.sentence[:2_000],
+                    engram_id=engram, functional=self._vocabulary()[each.predicate].functional,
+                )
+            )  # fmt: skip
+        return found
+
+
+def _teach_all(
+    db: apsw.Connection,
+    graphs: Sequence[str],
+    sayings: Sequence[Saying],
+    rules: Sequence[tuple[str, float]],
+    aliases: tuple[str | None, tuple[str, ...]],
+    speaker: str,
+    now: int,
+) -> list[list[list[Any]]]:
+    if missing := missing_of(db, [each.engram_id for each in sayings if each.engram_id is not None]):
+        raise NotFound(f"there is no memory behind {len(missing)} of the facts; nothing was taught")
+    told: list[list[list[Any]]] = []
+    for graph in graphs:
+        require_graph(db, graph, now)
+        told.append(teach(db, graph, sayings, now))
+        for text, confidence in rules:
+            add_rule(db, graph, text, confidence, speaker, now)
+        if len(rules_of(db, graph)) > MOST_RULES:
+            raise InvalidArguments(
+                f"a graph has at most {MOST_RULES} rules; retract some first", fields=["rules"]
+            )
+        subject, others = aliases
+        if subject is not None and others:
+            _name(db, graph, subject, others, now)
+    return told
+
+
+def _name(db: apsw.Connection, graph: str, subject: str, others: Sequence[str], now: int) -> None:
+    known = named(db, graph, [subject])
+    if subject in known.torn:
+        raise InvalidArguments(
+            f"{subject[:60]!r} could be several things; give its exact name", fields=["subject"]
+        )
+    name = known.sure.get(subject)
+    if name is None:
+        name = subject
+        make_entities(db, graph, [(name, "")], now)
+    for alias in others:
+        add_alias(db, graph, name, alias)
+
+
+def _items(asked: Knowledge) -> list[tuple[str, Item]]:
+    """All facts of a call, each with where it stands; what is said of all is said of each."""
+    items: list[tuple[str, Item]] = []
+    given = [asked.subject, asked.predicate, asked.object]
+    if asked.predicate is not None or asked.object is not None:
+        if None in given:
+            raise InvalidArguments("a fact has a subject, a predicate and an object", fields=["subject"])
+        items.append(("", Item.model_construct(**_common(asked), subject=given[0], predicate=given[1], object=given[2],
+                                               subject_type=asked.subject_type, object_type=asked.object_type)))  # fmt: skip
+    common = _common(asked)
+    for at, triple in enumerate(asked.triples):
+        where = f"triples[{at}]: "
+        if isinstance(triple, list):
+            subject, predicate, object_ = triple
+            items.append((where, _plain(common, subject, predicate, object_)))
+        else:
+            lacking = {name: each for name, each in common.items() if getattr(triple, name) is None and each}
+            items.append((where, triple.model_copy(update=lacking) if lacking else triple))
+    return items
+
+
+def _plain(common: dict[str, Any], subject: str, predicate: str, object_: str) -> Item:
+    return Item.model_construct(**common, subject=subject, predicate=predicate, object=object_)
+
+
+def _common(asked: Knowledge) -> dict[str, Any]:
+    return {
+        "confidence": asked.confidence,
+        "source": asked.source,
+        "valid_from": asked.valid_from,
+        "valid_to": asked.valid_to,
+        "ttl": asked.ttl,
+        "metadata": asked.metadata,
+        "engram": asked.engram,
+    }
+
+
+def _clean(saying: Saying) -> Saying:
+    """Secrets have no place in a fact."""
+    texts = (saying.subject, saying.object, saying.evidence, saying.metadata or "")
+    if sum(map(len, texts)) < 16 or not redact("\n".join(texts)).found:
+        return saying
+    subject, object_, evidence, metadata = (redact(text).text for text in texts)
+    return replace(
+        saying, subject=subject, object=object_, evidence=evidence,
+        metadata=None if saying.metadata is None else json.dumps({"redacted": True}) if metadata != texts[3] else metadata,
+    )  # fmt: skip
+
+
+def _taught(
+    asked: Knowledge, sayings: Sequence[Saying], told: Sequence[Sequence[Any]], rules: Sequence[str]
+) -> Answer:
+    results: list[dict[str, Any]] = []
+    lines: list[str] = []
+    counts: dict[str, int] = {}
+    for saying, (id_, done, subject, object_, superseded, candidates) in zip(sayings, told, strict=False):
+        counts[done] = counts.get(done, 0) + 1
+        one: dict[str, Any] = {
+            "id": None if id_ is None else name_of(id_),
+            "op": "ambiguous" if done == "torn" else done,
+            "subject": subject,
+            "predicate": saying.predicate,
+            "object": object_,
+        }
+        if superseded:
+            one["superseded"] = [name_of(old) for old in superseded]
+        if candidates:
+            one["candidates"] = candidates
+        if saying.evidence:
+            one["evidence"] = saying.evidence
+        results.append(one)
+        text = f"{short(subject)} {saying.predicate} {short(object_)}"
+        if done == "torn":
+            lines.append(f"not taught, ambiguous: {text} (could be {', '.join(map(repr, candidates))})")
+        elif len(lines) < SHOWN:
+            ended = f", ended {', '.join(one['superseded'])}" if superseded else ""
+            lines.append(f"{done} {one['id']}: {text}{ended}")
+    if len(told) > SHOWN:
+        lines.append(f"in all: {', '.join(f'{count} {done}' for done, count in counts.items())}")
+    lines += [f"rule: {rule}" for rule in rules]
+    if asked.aliases:
+        lines.append(f"{short(asked.subject or '')} is also called {', '.join(map(short, asked.aliases))}")
+    if not lines:
+        lines.append("the text says nothing that has the form of a fact; teach it as triples")
+    return answer(
+        asked.format, "\n".join(lines), {"results": results, "counts": counts, "rules": list(rules)}
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

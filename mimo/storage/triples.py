@@ -1,0 +1,230 @@
+"""Facts as they stand in their table: read by id, by what they are about, and graph by graph."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import apsw
+
+from mimo.storage.sql import rows
+
+COLUMNS = (
+    "id, subject, subject_type, predicate, object, object_type, graph_id, confidence, source, valid_from, valid_to,"
+    " expires_at, metadata, origin, rule, speaker, evidence, engram_id, recorded_at, retired_at, retired_why,"
+    " closed_at, superseded_by, held_to"
+)
+# Walking needs no more of a fact.
+LEAN = (
+    "id, subject, predicate, object, subject_type, object_type, confidence, valid_from, valid_to, expires_at, origin,"
+    " rule"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Triple:
+    """A row, whole."""
+
+    id: int
+    subject: str
+    subject_type: str
+    predicate: str
+    object: str
+    object_type: str
+    graph_id: str
+    confidence: float
+    source: str
+    valid_from: int | None
+    valid_to: int | None
+    expires_at: int | None
+    metadata: str | None
+    origin: str
+    rule: str | None
+    speaker: str
+    evidence: str
+    engram_id: int | None
+    recorded_at: int
+    retired_at: int | None
+    retired_why: str | None
+    closed_at: int | None
+    superseded_by: int | None
+    held_to: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lean:
+    """What of a row is kept in memory."""
+
+    id: int
+    subject: str
+    predicate: str
+    object: str
+    subject_type: str
+    object_type: str
+    confidence: float
+    valid_from: int | None
+    valid_to: int | None
+    expires_at: int | None
+    origin: str
+    rule: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """One who said it, beside the first."""
+
+    source: str
+    speaker: str
+    evidence: str
+    engram_id: int | None
+    said_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class GraphRow:
+    name: str
+    version: int
+    concluded: int
+    bounded: bool
+
+
+def graph_row(db: apsw.Connection, graph: str) -> GraphRow | None:
+    found = rows(db, "SELECT name, version, concluded, bounded FROM graphs WHERE name = ?", (graph,))
+    return GraphRow(found[0][0], found[0][1], found[0][2], bool(found[0][3])) if found else None
+
+
+def unconcluded(db: apsw.Connection) -> list[str]:
+    """Graphs that have changed since conclusions were drawn."""
+    return [row[0] for row in rows(db, "SELECT name FROM graphs WHERE version <> concluded ORDER BY name")]
+
+
+def load_triples(db: apsw.Connection, ids: Sequence[int]) -> dict[int, Triple]:
+    """Those of the ids that are there."""
+    found = rows(
+        db,
+        f"SELECT {COLUMNS} FROM semantic_triples WHERE id IN (SELECT value FROM json_each(?))",  # noqa: S608
+        (json.dumps(list(ids)),),
+    )
+    return {row[0]: Triple(*row) for row in found}
+
+
+def live_after(db: apsw.Connection, graph: str, after: int, limit: int) -> list[Lean]:
+    """What is believed in a graph, in the order of its ids, a portion at a time."""
+    found = rows(
+        db,
+        f"SELECT {LEAN} FROM semantic_triples INDEXED BY triples_confident"  # noqa: S608
+        " WHERE graph_id = ? AND retired_at IS NULL AND id > ? ORDER BY id LIMIT ?",
+        (graph, after, limit),
+    )
+    return [Lean(*row) for row in found]
+
+
+def all_live(db: apsw.Connection, graph: str) -> list[Lean]:
+    """What is believed in a graph, all of it, conclusions after what was said."""
+    found = rows(
+        db,
+        f"SELECT {LEAN} FROM semantic_triples INDEXED BY triples_confident"  # noqa: S608
+        " WHERE graph_id = ? AND retired_at IS NULL",
+        (graph,),
+    )
+    return [Lean(*row) for row in found]
+
+
+def live_of(db: apsw.Connection, graph: str, ids: Sequence[int]) -> list[Lean]:
+    """Those of the ids that are believed in the graph."""
+    found = rows(
+        db,
+        f"SELECT {LEAN} FROM semantic_triples WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608
+        " AND graph_id = ? AND retired_at IS NULL ORDER BY id",
+        (json.dumps(list(ids)), graph),
+    )
+    return [Lean(*row) for row in found]
+
+
+def supports_of(db: apsw.Connection, ids: Sequence[int]) -> dict[int, list[int]]:
+    """The premises of conclusions, in the order of their rules."""
+    found: dict[int, list[int]] = {}
+    for id_, premise in rows(
+        db,
+        "SELECT triple_id, premise_id FROM triple_supports WHERE triple_id IN (SELECT value FROM json_each(?))"
+        " ORDER BY triple_id, position",
+        (json.dumps(list(ids)),),
+    ):
+        found.setdefault(id_, []).append(premise)
+    return found
+
+
+def origins_of(db: apsw.Connection, ids: Sequence[int]) -> dict[int, list[Origin]]:
+    """Who else said it."""
+    found: dict[int, list[Origin]] = {}
+    for id_, *rest in rows(
+        db,
+        "SELECT triple_id, source, speaker, evidence, engram_id, said_at FROM triple_origins"
+        " WHERE triple_id IN (SELECT value FROM json_each(?)) ORDER BY triple_id, id",
+        (json.dumps(list(ids)),),
+    ):
+        found.setdefault(id_, []).append(Origin(*rest))
+    return found
+
+
+def of_engrams(db: apsw.Connection, graph: str, engrams: Sequence[int]) -> list[int]:
+    """What is believed because of these memories."""
+    found = rows(
+        db,
+        "SELECT id FROM semantic_triples WHERE engram_id IN (SELECT value FROM json_each(?))"
+        " AND graph_id = ? AND retired_at IS NULL ORDER BY id",
+        (json.dumps(list(engrams)), graph),
+    )
+    return [row[0] for row in found]
+
+
+def about(db: apsw.Connection, graph: str, subject: str, known_at: int | None, limit: int) -> list[Triple]:
+    """What was ever said of a subject and as an object, the ended and the retracted too; with `known_at`, what
+    was believed then."""
+    found: list[Triple] = []
+    for column in ("subject", "object"):
+        found += [
+            Triple(*row)
+            for row in rows(
+                db,
+                f"SELECT {COLUMNS} FROM semantic_triples WHERE {column} = ?1 AND graph_id = ?2"  # noqa: S608
+                " AND (?3 IS NULL OR (recorded_at <= ?3 AND (retired_at IS NULL OR retired_at > ?3)"
+                " AND origin = 'asserted')) ORDER BY id LIMIT ?4",
+                (subject, graph, known_at, limit),
+            )
+        ]
+    return list({each.id: each for each in found}.values())
+
+
+def counted(db: apsw.Connection, graph: str) -> dict[str, Any]:
+    """How much there is in a graph."""
+    asserted, inferred, mean = rows(
+        db,
+        "SELECT count(*) FILTER (WHERE origin = 'asserted'), count(*) FILTER (WHERE origin = 'inferred'),"
+        " avg(confidence) FROM semantic_triples INDEXED BY triples_confident"
+        " WHERE graph_id = ? AND retired_at IS NULL",
+        (graph,),
+    )[0]
+    predicates = rows(
+        db,
+        "SELECT predicate, count(*) FROM semantic_triples INDEXED BY triples_confident"
+        " WHERE graph_id = ? AND retired_at IS NULL GROUP BY predicate ORDER BY 2 DESC, 1 LIMIT 50",
+        (graph,),
+    )
+    entities = rows(db, "SELECT count(*) FROM entities WHERE graph_id = ?", (graph,))[0][0]
+    retired = rows(
+        db,
+        "SELECT retired_why, count(*) FROM semantic_triples WHERE graph_id = ? AND retired_at IS NOT NULL"
+        " GROUP BY retired_why",
+        (graph,),
+    )
+    return {
+        "asserted": asserted,
+        "inferred": inferred,
+        "entities": entities,
+        "mean_confidence": None if mean is None else round(mean, 4),
+        "predicates": dict(predicates),
+        "retired": dict(retired),
+    }
