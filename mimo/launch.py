@@ -72,7 +72,7 @@ def connect(home: Home) -> socket.socket | None:
         return None
     except OSError as error:
         connection.close()
-        raise CannotStart(f"cannot reach {home.socket}: {error.strerror}") from error
+        raise CannotStart(_refused(f"cannot reach {home.socket}", home, error)) from error
     return connection
 
 
@@ -88,9 +88,7 @@ def reach(home: Home) -> socket.socket | None:
         os.makedirs(home, mode=0o700, exist_ok=True)
         start_lock = os.open(home.start_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise CannotStart(
-            f"cannot use the data directory {home}: {error.strerror}; choose another with --home"
-        ) from error
+        raise CannotStart(_refused(f"cannot use the data directory {home}", home, error)) from error
     try:
         fcntl.flock(start_lock, fcntl.LOCK_EX)  # whoever holds it is done in milliseconds
         if connection := connect(home):
@@ -103,6 +101,17 @@ def reach(home: Home) -> socket.socket | None:
         os.close(start_lock)
 
 
+def _refused(what: str, home: str, error: OSError, file: str = "") -> str:
+    """The sentence, with the cure: what is ours and in the wrong mode can be mended, else there is only elsewhere."""
+    cure = "choose another directory with --home or MIMO_HOME"
+    for path, mode in ((home, 0o700), (file, 0o600)):
+        with contextlib.suppress(OSError):
+            found = os.stat(path)
+            if isinstance(error, PermissionError) and found.st_uid == os.geteuid() and mode & ~found.st_mode:
+                return f"{what}: {error.strerror}; run: chmod {mode:o} {path}"
+    return f"{what}: {error.strerror}; {cure}"
+
+
 def is_held(lock: str) -> bool:
     """Does a living process hold this lock file?"""
     try:
@@ -110,9 +119,7 @@ def is_held(lock: str) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        raise CannotStart(
-            f"cannot open {lock}: {error.strerror}; choose another directory with --home"
-        ) from error
+        raise CannotStart(_refused(f"cannot open {lock}", os.path.dirname(lock), error, lock)) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -136,7 +143,7 @@ def bind(home: Home) -> socket.socket:
         listening.listen(128)
     except OSError as error:
         listening.close()
-        raise CannotStart(f"cannot make the socket {home.socket}: {error.strerror}") from error
+        raise CannotStart(_refused(f"cannot make the socket {home.socket}", home, error)) from error
     finally:
         os.umask(before)
     return listening

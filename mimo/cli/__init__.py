@@ -82,14 +82,24 @@ def _run(argv: list[str]) -> int:
 
         return relay(rest)
     words = parse(command, rest)
-    if name != "doctor" and os.path.lexists(words.home) and not os.path.isdir(words.home):
+    if name != "doctor" and (complaint := _complaint(words.home)):
         from mimo.cli.terminal import Failed
 
-        raise Failed(f"{words.home} is not a directory; choose another with --home or MIMO_HOME")
+        raise Failed(complaint)
     run: Callable[..., int] = getattr(_module(command.module), command.function)
     code = run(words)
     sys.stdout.flush()  # here, where a reader that has gone is still handled
     return code
+
+
+def _complaint(home: str) -> str:
+    """What would be a riddle in the words of each command."""
+    if os.path.isdir(home):
+        readable = os.access(home, os.R_OK | os.X_OK)
+        return "" if readable else f"the data directory {home} cannot be read; run: chmod 700 {home}"
+    if os.path.lexists(home):
+        return f"{home} is not a directory; choose another with --home or MIMO_HOME"
+    return ""
 
 
 def _module(name: str) -> object:

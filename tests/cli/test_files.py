@@ -75,6 +75,24 @@ def test_a_directory_that_cannot_be_written_is_told_with_its_cure(
     assert sorted(os.listdir(filled)) == before
 
 
+@pytest.mark.parametrize("words", ["remember x", "search x", "key list"])
+def test_a_daemon_that_cannot_be_started_there_is_told_with_its_cure(
+    words: str, person: Run, filled: Home
+) -> None:
+    os.chmod(filled, 0o500)
+    told = one_line(person(*words.split()), 4)
+    assert f"run: chmod 700 {filled}" in told
+
+
+@pytest.mark.parametrize("words", ["serve", "status", "check", "remember x", "logs", "stop"])
+def test_a_directory_that_cannot_be_entered_is_told_with_its_cure(
+    words: str, person: Run, filled: Home
+) -> None:
+    os.chmod(filled, 0o000)
+    told = one_line(person(*words.split()), 1)
+    assert f"run: chmod 700 {filled}" in told
+
+
 def test_the_doctor_sees_a_directory_that_cannot_be_written(person: Run, filled: Home) -> None:
     os.chmod(filled, 0o500)
     said = person("doctor")
