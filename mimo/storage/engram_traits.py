@@ -6,6 +6,7 @@ take longer than everything else; as hashed words it is one pass of NumPy over a
 
 from __future__ import annotations
 
+import functools
 import re
 import zlib
 from array import array
@@ -65,7 +66,12 @@ def tokenizer(db: apsw.Connection) -> Tokenize:
 
 def hashed(terms: Iterable[str]) -> array[int]:
     """Each term as 32 bits. Two of a language's words meet in one value too seldom to matter."""
-    return array("I", [zlib.crc32(term.encode()) for term in terms])
+    return array("I", map(_hash, terms))
+
+
+@functools.lru_cache(maxsize=1 << 15)  # a language's common words come again and again
+def _hash(term: str) -> int:
+    return zlib.crc32(term.encode())
 
 
 def speaker_of(content: str) -> str:

@@ -12,7 +12,7 @@ from mimo.services.memory import decay
 from mimo.services.memory.arguments import LONGEST_CONTENT, Item
 from mimo.services.memory.moments import AHEAD_MS, moment
 from mimo.services.memory.names import number_of
-from mimo.services.memory.secrets import redact
+from mimo.services.memory.secrets import Redacted, redactor
 from mimo.services.memory.words import extra_of
 from mimo.storage.engram_add import Draft
 from mimo.tool import Client, Trust
@@ -45,9 +45,10 @@ def drafted(items: Sequence[Item], client: Client, now: int) -> list[Drafted]:
         InvalidArguments: one does not fit; the message says which, and why.
     """
     done: list[Drafted] = []
+    redact = redactor([item.content for item in items])
     for index, item in enumerate(items):
         where = f"items[{index}]." if len(items) > 1 else ""
-        done.append(_drafted(item, client, now, where))
+        done.append(_drafted(item, redact(item.content), client, now, where))
     return done
 
 
@@ -60,8 +61,7 @@ def content_hash(content: str) -> bytes:
     return hashlib.sha256((text[:1].lower() + text[1:]).encode()).digest()
 
 
-def _drafted(item: Item, client: Client, now: int, where: str) -> Drafted:
-    clean = redact(item.content)
+def _drafted(item: Item, clean: Redacted, client: Client, now: int, where: str) -> Drafted:
     if len(clean.text.encode()) > LONGEST_CONTENT:
         raise InvalidArguments(
             f"{where}content is longer than {LONGEST_CONTENT:,} bytes with its secrets named; split it"

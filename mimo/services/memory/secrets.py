@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 
@@ -122,15 +123,27 @@ _PLACEHOLDER = re.compile(
 
 def redact(text: str) -> Redacted:
     """The text with each secret replaced by its name in brackets."""
+    return redactor([text])(text)
+
+
+def redactor(texts: Sequence[str]) -> Callable[[str], Redacted]:
+    """`redact` for texts that come together. Few have a secret: what none of them hints at is looked for once."""
+    together = "\n".join(texts)
+    lowered = together.lower()
+    shapes = [(hint, at) for hint, at in _SHAPE_HINTS if hint in together]
+    called = [(hint, at) for hint, at in _CALLED_HINTS if hint in lowered]
+    return lambda text: _redacted(text, shapes, called)
+
+
+def _redacted(text: str, shapes: Sequence[tuple[str, int]], called: Sequence[tuple[str, int]]) -> Redacted:
     found: list[str] = []
-    # Each text that is remembered passes here, and few have a secret: in these, looking for literals is all.
-    hinted = {at for hint, at in _SHAPE_HINTS if hint in text}
+    hinted = {at for hint, at in shapes if hint in text}
     for at in sorted(hinted):
         name, _, pattern = _SHAPE_PATTERNS[at]
         text, times = pattern.subn(f"[redacted {name}]", text)
         found += [name] * times
-    lowered = text.lower()
-    for at in sorted({at for hint, at in _CALLED_HINTS if hint in lowered}):
+    lowered = text.lower() if called else ""
+    for at in sorted({at for hint, at in called if hint in lowered}):
         name, _, pattern = _CALLED_PATTERNS[at]
 
         def by_name(match: re.Match[str], name: str = name) -> str:
