@@ -1,5 +1,7 @@
 """Every command of `mimo`, as data. Help, parsing and completions are read from here."""
 
+from collections.abc import Iterable
+
 from mimo.cli.words import Command, Operand, Option
 
 JSON = Option("json", "one JSON document instead of text")
@@ -181,11 +183,37 @@ _GROUPS = {
         Command("token", "The owner's key, for scripts", "keys", "token",
                 options=(Option("renew", "make another; the one before opens nothing any more"),),
                 examples=('curl -H "Authorization: Bearer $(mimo token)" http://127.0.0.1:4000/v1/mimo/tools',)),
+        Command("skill add", "Have mimo start another MCP server and offer its tools", "skills", "add",
+                (Operand("NAME"), Operand("COMMAND", optional=True, many=True)),
+                (Option("url", "a server that runs elsewhere (streamable HTTP), instead of a command", "ADDRESS"),
+                 Option("env", "in its environment; may be given again", "NAME=VALUE", many=True),
+                 Option("header", "sent with each request to --url; may be given again", "NAME=VALUE", many=True),
+                 Option("variable", "a name that ${NAME} may stand for; may be given again", "NAME", many=True),
+                 Option("prefix", "before the names of its tools", "WORD"),
+                 Option("cwd", "where it is started", "DIR"),
+                 Option("expose", "its tools are in the list that agents see from the start"),
+                 Option("approve", "tools whose definition changes wait for 'mimo skill approve'"),
+                 Option("replace", "also if there is one of this name"), JSON),
+                ("mimo skill add time -- uvx mcp-server-time", "mimo skill add docs --url https://example.org/mcp"),
+                "Agents find the tools with gateway_find_tools. The file is skills.json in the data directory."),
+        Command("skill remove", "Take a skill out of the file", "skills", "remove", (Operand("NAME"),), (JSON,)),
+        Command("skill list", "Every skill, and how it is", "skills", "listing", options=(JSON,)),
+        Command("skill test", "Start a skill and list its tools", "skills", "try_out", (Operand("NAME"),), (JSON,)),
+        Command("skill logs", "What a skill wrote on stderr", "skills", "logs", (Operand("NAME"),), (JSON,)),
+        Command("skill reload", "Read the file again; only what changed is started anew", "skills", "reload",
+                options=(JSON,)),
+        Command("skill approve", "Trust the changed definitions of a skill's tools", "skills", "approve",
+                (Operand("NAME"), Operand("TOOL", optional=True)), (JSON,)),
+        Command("skill check", "Find what is wrong with the file", "skills", "check",
+                options=(Option("schema", "show the file's JSON Schema"), JSON)),
         Command("completions", "Completions for your shell", "completions", "completions",
                 (Operand("SHELL", choices=SHELLS),), examples=("mimo completions fish | source",)),
     ),
 }  # fmt: skip
 
+# A family of commands that is larger than this has one line on the first screen.
+FEW = 3
+FAMILIES = {"skill": "Other MCP servers"}
 COMMANDS = {command.name: command for group in _GROUPS.values() for command in group}
 COMMANDS["mcp"] = COMMANDS["stdio"]
 
@@ -196,6 +224,9 @@ def overview(name: str = "") -> str:
         from mimo.cli.words import explain
 
         return explain(COMMANDS[name])
+    if family := [command for command in COMMANDS.values() if name and command.name.startswith(f"{name} ")]:
+        lines = [f"usage: mimo {name} COMMAND", "", *(_line(each.name, each.summary) for each in family)]
+        return "\n".join([*lines, "", f"More on each: mimo {name} COMMAND --help."])
     lines = [
         "mimo: one memory for all your agents, on your machine",
         "",
@@ -203,6 +234,24 @@ def overview(name: str = "") -> str:
     ]
     for group, commands in _GROUPS.items():
         lines += ["", f"{group}:"]
-        lines += [f"  {command.name or 'mimo':<12} {command.summary}" for command in commands]
+        lines += _lines(commands)
     lines += ["", EXIT_CODES, "", "More on each: mimo COMMAND --help. Version: mimo --version."]
     return "\n".join(lines)
+
+
+def _lines(commands: Iterable[Command]) -> Iterable[str]:
+    """One each; a large family has one for all."""
+    commands = list(commands)
+    told = set[str]()
+    for command in commands:
+        first, _, second = command.name.partition(" ")
+        family = [each.name.partition(" ")[2] for each in commands if each.name.startswith(f"{first} ")]
+        if not second or len(family) <= FEW:
+            yield _line(command.name or "mimo", command.summary)
+        elif first not in told:
+            told.add(first)
+            yield _line(first, f"{FAMILIES.get(first, '')}: {', '.join(family)}")
+
+
+def _line(name: str, summary: str) -> str:
+    return f"  {name:<13} {summary}"
