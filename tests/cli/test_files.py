@@ -100,15 +100,6 @@ def test_the_doctor_sees_a_directory_that_cannot_be_written(person: Run, filled:
     assert f"chmod 700 {filled}" in said.stdout
 
 
-@pytest.mark.parametrize("words", ["serve", "check", "backup", "status", "logs", "stop", "remember x"])
-def test_a_file_in_the_place_of_the_directory_is_called_one(words: str, inside: Run, home: Home) -> None:
-    Path(home).write_text("mine")
-    assert one_line(inside(*words.split()), 1) == (
-        f"mimo: {home} is not a directory; choose another with --home or MIMO_HOME\n"
-    )
-    assert Path(home).read_text() == "mine"
-
-
 def test_the_doctor_knows_directories_that_will_never_be(person: Run, home: Home) -> None:
     Path(home).write_text("")
     for impossible in (home, home + "/below", *(["/proc/mimo/home"] * os.path.isdir("/proc/self"))):
