@@ -36,7 +36,8 @@ from mimo.observability.metrics import Metrics
 from mimo.observability.resources import ResourceWatch
 from mimo.protocol.mcp.about import MIMO
 from mimo.reports import Reports
-from mimo.services.graph.wiring import wired as wired_graph
+from mimo.services.graph.doorstep import Doorstep as GraphDoorstep
+from mimo.services.memory.moments import now_ms
 from mimo.services.memory.wiring import wired
 from mimo.services.skills.doorstep import Doorstep
 from mimo.settings import Limits, Settings
@@ -210,10 +211,18 @@ def build(
         metrics.breaker_state.labels(embedding.provider).set(0)
     # While a service takes over from the model in the box, that still answers for the vectors it made.
     before = () if embedding.provider == "box" else (Box(),)
-    memory = wired(database, events, metrics, embedder, *before)
+    memory = wired(
+        database,
+        events,
+        metrics,
+        embedder,
+        *before,
+        weights=settings.search.model_dump(exclude={"threshold"}, exclude_none=True),
+        threshold=settings.search.threshold,
+    )
     toolbox.add(*memory.service.tools(), *memory.offers.things())
-    graph = wired_graph(database, events, memory.meaning)
-    toolbox.add(*graph.service.tools())
+    graph = GraphDoorstep(database, events, memory.meaning, clock=now_ms)
+    toolbox.add(*graph.tools())
 
     keyring = Keyring()
     keys = Keys(database, keyring)
@@ -315,7 +324,7 @@ def build(
                 Child("use", memory.use.run),
                 Child("consolidation", memory.consolidation.run),
                 Child("decay", memory.fade.run),
-                Child("inference", graph.inferring.run),
+                Child("inference", graph.run),
                 Child("census", memory.census.run),
                 Child("upkeep", upkeep.run),
                 Child("resources", watch.run),

@@ -120,6 +120,11 @@ def next_expiry(db: apsw.Connection) -> int | None:
     return found[0][0] if found else None
 
 
+def unconcluded(db: apsw.Connection) -> list[str]:
+    """Graphs that have changed since conclusions were drawn."""
+    return [row[0] for row in rows(db, "SELECT name FROM graphs WHERE version <> concluded ORDER BY name")]
+
+
 def touch(db: apsw.Connection, graph: str) -> None:
     """Conclusions of the graph are to be drawn anew."""
     run(db, "UPDATE graphs SET version = version + 1 WHERE name = ?", (graph,))

@@ -8,9 +8,18 @@ from typing import Any, Literal, TypeAlias, cast
 
 import apsw
 
+from mimo.errors import InvalidArguments, NotFound
+from mimo.storage.engrams import missing_of
 from mimo.storage.sql import rows, run, run_many, value
-from mimo.storage.triple_changes import unsupport
-from mimo.storage.triple_names import give_types, make_entities, name_key, named, require_graph
+from mimo.storage.triple_changes import add_rule, rules_of, unsupport
+from mimo.storage.triple_names import (
+    add_alias,
+    give_types,
+    make_entities,
+    name_key,
+    named,
+    require_graph,
+)
 
 # "raised": it was known, and is surer now. "torn": a name means several things, and nothing was written.
 Done: TypeAlias = Literal["added", "known", "raised", "torn"]
@@ -64,6 +73,54 @@ def teach(db: apsw.Connection, graph: str, sayings: Sequence[Saying], now: int) 
     if writing.changed:
         run(db, "UPDATE graphs SET version = version + 1 WHERE name = ?", (graph,))
     return answers
+
+
+def teach_all(
+    db: apsw.Connection,
+    graphs: Sequence[str],
+    sayings: Sequence[Saying],
+    rules: Sequence[tuple[str, float]],
+    aliases: tuple[str | None, tuple[str, ...]],
+    speaker: str,
+    now: int,
+    most_rules: int,
+) -> list[list[list[Any]]]:
+    """Facts, rules and other names of a thing, in each of the graphs, all or nothing.
+
+    Raises:
+        NotFound: a memory that a fact is said to come from is not there.
+        InvalidArguments: too many rules, or the names are of what could be several things.
+    """
+    if missing := missing_of(db, [each.engram_id for each in sayings if each.engram_id is not None]):
+        raise NotFound(f"there is no memory behind {len(missing)} of the facts; nothing was taught")
+    told: list[list[list[Any]]] = []
+    for graph in graphs:
+        require_graph(db, graph, now)
+        told.append(teach(db, graph, sayings, now))
+        for text, confidence in rules:
+            add_rule(db, graph, text, confidence, speaker, now)
+        if len(rules_of(db, graph)) > most_rules:
+            raise InvalidArguments(
+                f"a graph has at most {most_rules} rules; retract some first", fields=["rules"]
+            )
+        subject, others = aliases
+        if subject is not None and others:
+            _name(db, graph, subject, others, now)
+    return told
+
+
+def _name(db: apsw.Connection, graph: str, subject: str, others: Sequence[str], now: int) -> None:
+    known = named(db, graph, [subject])
+    if subject in known.torn:
+        raise InvalidArguments(
+            f"{subject[:60]!r} could be several things; give its exact name", fields=["subject"]
+        )
+    name = known.sure.get(subject)
+    if name is None:
+        name = subject
+        make_entities(db, graph, [(name, "")], now)
+    for alias in others:
+        add_alias(db, graph, name, alias)
 
 
 class _Writing:

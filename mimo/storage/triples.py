@@ -95,11 +95,6 @@ def graph_row(db: apsw.Connection, graph: str) -> GraphRow | None:
     return GraphRow(found[0][0], found[0][1], found[0][2], bool(found[0][3])) if found else None
 
 
-def unconcluded(db: apsw.Connection) -> list[str]:
-    """Graphs that have changed since conclusions were drawn."""
-    return [row[0] for row in rows(db, "SELECT name FROM graphs WHERE version <> concluded ORDER BY name")]
-
-
 def load_triples(db: apsw.Connection, ids: Sequence[int]) -> dict[int, Triple]:
     """Those of the ids that are there."""
     found = rows(

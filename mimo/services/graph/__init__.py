@@ -1,6 +1,6 @@
 """The knowledge graph: facts with a source, rules that conclude, and answers that can be proven.
 
-service.py      what agents may do: the tool `knowledge`
+doorstep.py     the tool `knowledge` and the child, before anything else is imported; service.py the operations
 teaching.py     facts, rules and names written and retracted; extraction.py reads facts from text
 asking.py       patterns, walks, paths, what would break; proofs.py says why
 resolution.py   from a mention to the thing that is meant

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.json_schema import SkipJsonSchema
 
 from mimo.services.memory.arguments import Format, Name, Namespace, When
@@ -55,6 +55,8 @@ def _text(text: str) -> str:
 
 
 # Their lengths are judged, not declared: every byte of a schema is read by every agent.
+# Built when the first call comes, not with the daemon.
+LATER = ConfigDict(defer_build=True)
 Thing: TypeAlias = Annotated[str, AfterValidator(_thing)]
 Text: TypeAlias = Annotated[str, AfterValidator(_text)]
 Sure: TypeAlias = Annotated[float, Field(ge=0, le=1)]
@@ -63,6 +65,8 @@ Type: TypeAlias = Annotated[str, Field(max_length=100), AfterValidator(_text)]
 
 class Item(Arguments):
     """One fact."""
+
+    model_config = LATER
 
     subject: Thing
     predicate: Thing
@@ -90,6 +94,8 @@ Triple: TypeAlias = Annotated[
 class Knowledge(Arguments):
     """Use for exact relations: who reports to whom, what depends on what, since when. Teach facts, query, prove;
     help tells all."""
+
+    model_config = LATER
 
     operation: Operation
     subject: Thing | None = None

@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-import apsw
 import trio
 
 from mimo.services.graph.facts import Fact, Facts, Key
@@ -20,12 +19,10 @@ from mimo.services.graph.inference import MOST_CONCLUSIONS, Inference
 from mimo.services.graph.rules import RuleSet, rule_of, rules_of_vocabulary
 from mimo.services.graph.views import InFile, InMemory, View, Wanted
 from mimo.services.graph.vocabulary import Vocabulary
-from mimo.storage.changes import changes_after, last_seq
 from mimo.storage.database import Database
-from mimo.storage.triple_changes import rules_of
 from mimo.storage.triple_conclude import Conclusion, conclude, settle, withdraw
-from mimo.storage.triple_walk import count_up_to
-from mimo.storage.triples import GraphRow, Lean, all_live, graph_row, live_of, supports_of
+from mimo.storage.triple_walk import Reading, Since, Snapshot, since, snapshot, visited
+from mimo.storage.triples import Lean, graph_row
 
 T = TypeVar("T")
 
@@ -104,7 +101,11 @@ class Graphs:
         """The answer to a question, in memory or from the file; in a thread, for it may take some milliseconds."""
         async with self.held(graph) as loaded:
             if loaded is None:
-                return await self._database.read(_in_file, graph, wanted, question)
+
+                def in_file(reading: Reading) -> T:
+                    return question(InFile(reading, wanted))
+
+                return await self._database.read(visited, graph, in_file)
             view = InMemory(loaded.facts, wanted)
             return await trio.to_thread.run_sync(question, view, limiter=self._limiter)
 
@@ -144,7 +145,7 @@ class Graphs:
         if slot.loaded is not None and slot.loaded.seen == self._database.changed.last:
             return slot.loaded
         if slot.loaded is not None:
-            news = await self._database.read(_news, graph, slot.loaded.seen)
+            news = await self._database.read(since, graph, slot.loaded.seen, MOST_CHANGES)
             if news is not None and self._follow(slot.loaded, news):
                 if len(slot.loaded.facts) <= self._most + self._most_conclusions:
                     return slot.loaded
@@ -156,9 +157,13 @@ class Graphs:
         return slot.loaded
 
     async def _load(self, graph: str, slot: _Slot) -> None:
-        slot.loaded = await self._database.read(
-            _loaded, graph, self._vocabulary(), self._most, self._most_conclusions
-        )
+        found = await self._database.read(snapshot, graph, self._most)
+        if found is None:
+            slot.loaded = None
+        else:
+            slot.loaded = await trio.to_thread.run_sync(
+                _loaded, found, self._vocabulary(), self._most_conclusions, limiter=self._limiter
+            )
         slot.too_large = slot.loaded is None
         for name, other in list(self._slots.items()):  # the one that was not asked for longest leaves first
             if self.in_memory <= self._most:
@@ -166,16 +171,16 @@ class Graphs:
             if other is not slot and not other.lock.locked():
                 del self._slots[name]
 
-    def _follow(self, loaded: Loaded, news: _News) -> bool:
+    def _follow(self, loaded: Loaded, news: Since) -> bool:
         """What has happened since; false when it cannot be told from the log alone."""
         inference = loaded.inference
         by_id = loaded.facts.by_id
-        if any(row.origin != "asserted" and row.id not in by_id for row in news.rows):
+        if any(row.origin != "asserted" and row.id not in by_id for row in news.triples):
             return False  # somebody else's conclusion: a file from elsewhere
         if news.rules != loaded.own:
             inference.rules = rule_set(self._vocabulary(), news.rules)
             loaded.own, loaded.stale = news.rules, True
-        live = {row.id: row for row in news.rows}
+        live = {row.id: row for row in news.triples}
         for id_ in news.ids:
             fact, row = by_id.get(id_), live.get(id_)
             if fact is None or (row is not None and fact.key == _key(row)):
@@ -185,7 +190,7 @@ class Graphs:
             else:
                 inference.forget_row(id_)
             by_id.pop(id_, None)
-        for row in news.rows:
+        for row in news.triples:
             fact = by_id.get(row.id)
             if row.origin != "asserted":
                 continue
@@ -235,40 +240,11 @@ class Graphs:
         return Concluded(len(changed), len(gone), loaded.inference.bounded, loaded.inference.drawn)
 
 
-@dataclass(frozen=True, slots=True)
-class _News:
-    seq: int
-    ids: Sequence[int]
-    rows: Sequence[Lean]
-    row: GraphRow | None
-    rules: Sequence[tuple[str, float]]
-
-
-def _news(db: apsw.Connection, graph: str, seen: int) -> _News | None:
-    """What has happened to a graph; None when it is not in the log any more, or too much."""
-    ids: dict[int, None] = {}
-    while True:
-        changes = changes_after(db, seen)
-        if not changes.complete or len(ids) > MOST_CHANGES:
-            return None
-        ids.update((row.id, None) for row in changes.rows if row.kind == "triple")
-        seen = changes.rows[-1].seq if changes.rows else changes.last
-        if seen == changes.last:
-            break
-    listed = list(ids)
-    found = live_of(db, graph, listed) if listed else []
-    return _News(seen, listed, found, graph_row(db, graph), rules_of(db, graph))
-
-
-def _loaded(
-    db: apsw.Connection, graph: str, vocabulary: Vocabulary, most: int, most_conclusions: int
-) -> Loaded | None:
-    if count_up_to(db, graph, most + 1) > most:
-        return None
-    seen, row = last_seq(db), graph_row(db, graph)
+def _loaded(found: Snapshot, vocabulary: Vocabulary, most_conclusions: int) -> Loaded:
+    row, own = found.row, found.rules
     facts = Facts()
     drawn: list[Lean] = []
-    for lean in all_live(db, graph):
+    for lean in found.triples:
         if lean.origin != "asserted":
             drawn.append(lean)
             continue
@@ -279,7 +255,6 @@ def _loaded(
         facts.retime(fact, lean.expires_at)
         facts.by_id[lean.id] = fact
         facts.put(fact)
-    supports = supports_of(db, [lean.id for lean in drawn])
     outdone: dict[Key, int] = {}
     stale = row is not None and row.version != row.concluded
     for lean in drawn:
@@ -294,7 +269,7 @@ def _loaded(
     for lean in drawn:
         if (fact := facts.by_id.get(lean.id)) is None:
             continue
-        premises = [facts.by_id.get(id_) for id_ in supports.get(lean.id, ())]
+        premises = [facts.by_id.get(id_) for id_ in found.supports.get(lean.id, ())]
         if None in premises:
             stale = True
             continue
@@ -302,21 +277,16 @@ def _loaded(
         for premise in fact.premises:
             premise.uses = premise.uses or []
             premise.uses.append(fact)
-    own = rules_of(db, graph)
     inference = Inference(facts, rule_set(vocabulary, own), most=most_conclusions)
     inference.bounded = row is not None and row.bounded
     inference.work.withdrawn = outdone
-    return Loaded(facts, inference, seen, 0 if row is None else row.version, own, stale, not stale)
+    return Loaded(facts, inference, found.seq, 0 if row is None else row.version, own, stale, not stale)
 
 
 def rule_set(vocabulary: Vocabulary, own: Sequence[tuple[str, float]]) -> RuleSet:
     """The vocabulary's rules and a graph's own."""
     mine = [rule_of(text, confidence) for text, confidence in own]
     return RuleSet([*rules_of_vocabulary(vocabulary, [each.name for each in vocabulary]), *mine])
-
-
-def _in_file(db: apsw.Connection, graph: str, wanted: Wanted, question: Callable[[View], T]) -> T:
-    return question(InFile(db, graph, wanted))
 
 
 def _key(row: Lean) -> tuple[str, str, str, int | None, int | None]:

@@ -1,9 +1,9 @@
-"""The knowledge graph: what agents may do with it, as one tool with its operations."""
+"""The operations of the tool `knowledge` (declared in doorstep.py), each handed to the part that does the work."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 from mimo.errors import InvalidArguments, NotFound
 from mimo.observability.events import Events
@@ -23,7 +23,7 @@ from mimo.storage.triple_changes import rules_of
 from mimo.storage.triple_merging import merge, split, undo
 from mimo.storage.triple_names import entity, graphs
 from mimo.storage.triples import counted, graph_row
-from mimo.tool import Answer, Call, Client, Tool
+from mimo.tool import Answer, Call, Client
 
 # What changes something; the rest may be asked by whoever may read.
 WRITING = frozenset({"teach", "retract", "infer", "merge", "split", "undo"})
@@ -216,16 +216,3 @@ class Knowing:
                 await self._resolution.nearby(graph, mention) if found.how == "nothing" else found
             )
         return found.name
-
-    def tools(self) -> Sequence[Tool]:
-        return [
-            Tool("knowledge", Knowledge, self.knowledge, title="Knowledge graph", writes=True),
-            Tool(
-                "knowledge_ask",
-                Knowledge,
-                self.asked_only,
-                title="Ask the graph",
-                idempotent=True,
-                listed=False,
-            ),
-        ]

@@ -7,9 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
-import apsw
-
-from mimo.errors import InvalidArguments, NotFound
+from mimo.errors import InvalidArguments
 from mimo.observability.events import Events
 from mimo.services.graph import news
 from mimo.services.graph.arguments import Item, Knowledge
@@ -24,10 +22,8 @@ from mimo.services.memory.moments import moment
 from mimo.services.memory.names import number_of as engram_number
 from mimo.services.memory.secrets import redact
 from mimo.storage.database import Database
-from mimo.storage.engrams import missing_of
-from mimo.storage.triple_changes import add_rule, drop_rule, matching, retire, rules_of
-from mimo.storage.triple_names import add_alias, make_entities, named, require_graph
-from mimo.storage.triple_teach import Saying, teach
+from mimo.storage.triple_changes import drop_rule, matching, retire
+from mimo.storage.triple_teach import Saying, teach_all
 from mimo.tool import Answer, Client
 
 MOST_METADATA = 10_000  # characters
@@ -79,8 +75,8 @@ class Teaching:
         told = cast(
             "list[list[Any]]",
             await self._database.write(
-                _teach_all, graphs, sayings, [(rule.text, rule.confidence) for rule in rules],
-                (asked.subject, tuple(asked.aliases)), client.name, now, key=kept,
+                teach_all, graphs, sayings, [(rule.text, rule.confidence) for rule in rules],
+                (asked.subject, tuple(asked.aliases)), client.name, now, MOST_RULES, key=kept,
             ),
         )  # fmt: skip
         for at, name in enumerate(graphs):
@@ -177,47 +173,6 @@ class Teaching:
                 )
             )  # fmt: skip
         return found
-
-
-def _teach_all(
-    db: apsw.Connection,
-    graphs: Sequence[str],
-    sayings: Sequence[Saying],
-    rules: Sequence[tuple[str, float]],
-    aliases: tuple[str | None, tuple[str, ...]],
-    speaker: str,
-    now: int,
-) -> list[list[list[Any]]]:
-    if missing := missing_of(db, [each.engram_id for each in sayings if each.engram_id is not None]):
-        raise NotFound(f"there is no memory behind {len(missing)} of the facts; nothing was taught")
-    told: list[list[list[Any]]] = []
-    for graph in graphs:
-        require_graph(db, graph, now)
-        told.append(teach(db, graph, sayings, now))
-        for text, confidence in rules:
-            add_rule(db, graph, text, confidence, speaker, now)
-        if len(rules_of(db, graph)) > MOST_RULES:
-            raise InvalidArguments(
-                f"a graph has at most {MOST_RULES} rules; retract some first", fields=["rules"]
-            )
-        subject, others = aliases
-        if subject is not None and others:
-            _name(db, graph, subject, others, now)
-    return told
-
-
-def _name(db: apsw.Connection, graph: str, subject: str, others: Sequence[str], now: int) -> None:
-    known = named(db, graph, [subject])
-    if subject in known.torn:
-        raise InvalidArguments(
-            f"{subject[:60]!r} could be several things; give its exact name", fields=["subject"]
-        )
-    name = known.sure.get(subject)
-    if name is None:
-        name = subject
-        make_entities(db, graph, [(name, "")], now)
-    for alias in others:
-        add_alias(db, graph, name, alias)
 
 
 def _items(asked: Knowledge) -> list[tuple[str, Item]]:

@@ -9,10 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
-import apsw
-
 from mimo.services.graph.facts import Fact, Facts
-from mimo.storage.triple_walk import MOST_OF_A_HUB, around, fitting
+from mimo.storage.triple_walk import MOST_OF_A_HUB, Reading
 from mimo.storage.triples import Lean
 
 Direction: TypeAlias = Literal["out", "in", "both"]
@@ -109,14 +107,14 @@ class InMemory(_Counting):
 class InFile(_Counting):
     """A graph of any size, in a reader's thread: what is not touched is not read."""
 
-    def __init__(self, db: apsw.Connection, graph: str, wanted: Wanted) -> None:
+    def __init__(self, reading: Reading, wanted: Wanted) -> None:
         super().__init__(wanted)
-        self._db, self._graph = db, graph
+        self._reading = reading
         self.types: dict[str, str] = {}
 
     def match(self, subject: str | None, predicate: str | None, object_: str | None) -> Iterator[Fact]:
         left = MOST_TOUCHED - self.touched + 1
-        found = fitting(self._db, self._graph, subject, predicate, object_, left)
+        found = self._reading.fitting(subject, predicate, object_, left)
         return self._counting(map(self._fact, found))
 
     def size(self, subject: str | None, predicate: str | None, object_: str | None) -> int:
@@ -126,12 +124,10 @@ class InFile(_Counting):
     def edges(self, names: Sequence[str], direction: Direction) -> Iterator[tuple[str, str, Fact]]:
         left = min(MOST_TOUCHED - self.touched + 1, MOST_OF_A_HUB * len(names))
         if direction != "in":
-            for fact in self._counting(
-                map(self._fact, around(self._db, self._graph, names, "subject", left))
-            ):
+            for fact in self._counting(map(self._fact, self._reading.around(names, "subject", left))):
                 yield fact.subject, fact.object, fact
         if direction != "out":
-            for fact in self._counting(map(self._fact, around(self._db, self._graph, names, "object", left))):
+            for fact in self._counting(map(self._fact, self._reading.around(names, "object", left))):
                 yield fact.object, fact.subject, fact
 
     def _fact(self, row: Lean) -> Fact:

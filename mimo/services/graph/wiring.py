@@ -1,4 +1,4 @@
-"""How the parts of the graph hang together: built in order, and handed to the house as tools and a child."""
+"""How the parts of the graph hang together: built in order, when the first of them is needed."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from mimo.gateway.toolbox import Toolbox
 from mimo.home import Home
 from mimo.observability.events import Event, Events
 from mimo.observability.metrics import Metrics
-from mimo.services.graph.wiring import Wired, wired
+from mimo.services.graph.doorstep import Doorstep
 from mimo.storage.database import Database
 from mimo.tool import Answer, Call, Client
 
@@ -56,9 +56,9 @@ class Living:
         self.events = Events()
         self.client = Client(name="tester", namespace="proj", version="1")
         self.embedder = Meanings()
-        self.parts: Wired = wired(database, self.events, self.embedder, clock=lambda: self.now)
+        self.door = Doorstep(database, self.events, self.embedder, clock=lambda: self.now)
         self.toolbox = Toolbox(self.events)
-        self.toolbox.add(*self.parts.service.tools())
+        self.toolbox.add(*self.door.tools())
         self._dispatch = Dispatch(self.toolbox, self.events, Metrics())
 
     async def call(self, operation: str, *, tool: str = "knowledge", **arguments: Any) -> Answer:
