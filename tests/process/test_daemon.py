@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 
 import mimo as package
+from mimo.cli.client import Daemon
 from mimo.daemon import LAST_RESORT
 from mimo.home import LONGEST_SOCKET_PATH, Home
 from mimo.launch import LARGEST_LOG, greeting
@@ -223,6 +225,32 @@ def test_as_many_clients_as_are_let_in_are_no_worry(serve: Serve, mimo: Mimo, ho
     assert told["resources"]["tasks"] < THRESHOLDS["tasks"].warning
     for client in clients:
         client.close()
+
+
+def test_what_goes_on_inside_is_told_by_status_and_metrics(serve: Serve, mimo: Mimo, home: Home) -> None:
+    served = serve(
+        MIMO_EMBEDDING__PROVIDER="ollama",
+        MIMO_EMBEDDING__MODEL="m",
+        MIMO_EMBEDDING__DIMENSION="3",
+        MIMO_EMBEDDING__URL="http://127.0.0.1:1",  # nobody is there
+    )
+    with Daemon(home) as daemon:
+        assert 'mimo_breaker_state{breaker="ollama"} 0.0' in daemon.ask("mimo/metrics")
+        assert daemon.ask("mimo/status")["resources"].keys() >= {
+            "cache_bytes",
+            "cache_entries",
+            "vector_bytes",
+            "vectors",
+            "wal_bytes",
+        }
+        assert mimo("remember", "tea").returncode == 0
+        numbers, until = "", time.monotonic() + 30
+        while 'mimo_breaker_state{breaker="ollama"} 2.0' not in numbers:
+            assert served.process.poll() is None
+            assert time.monotonic() < until
+            numbers = daemon.ask("mimo/metrics")
+        assert 'mimo_memories{state="live"}' in numbers
+        assert 'mimo_cache_bytes{cache="vectors"}' in numbers
 
 
 UNITS = sorted((Path(__file__).parents[2] / "ops" / "systemd").rglob("*.service"))
