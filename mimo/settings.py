@@ -115,6 +115,28 @@ class Embedding(Section):
     batch: int = Field(default=32, ge=1, le=512, description="texts in one request")
 
 
+class Search(Section):
+    """How the hits of a search are put in order, and when it says that it has nothing."""
+
+    threshold: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="hits less likely than this to bear on the question are no answer",
+    )
+    words: float | None = Field(default=None, description="what shared words are worth, in and around a text")
+    meaning: float | None = Field(default=None, description="nearness in meaning, in and around a text")
+    own_meaning: float | None = Field(default=None, description="nearness in meaning of the text alone")
+    speaker: float | None = Field(default=None, description="said by the one whom the question names")
+    asks: float | None = Field(default=None, description="is a question itself")
+    when: float | None = Field(default=None, description="names a time, when the question asks for one")
+    time: float | None = Field(default=None, description="is of the time that the question names")
+    told: float | None = Field(default=None, description="says something, rather than greets or nods")
+    recency: float | None = Field(default=None, description="was said lately")
+    importance: float | None = Field(default=None, description="was marked as important")
+    use: float | None = Field(default=None, description="was asked for often")
+
+
 class Skills(Section):
     """Other MCP servers that mimo starts and offers on; which, says skills.json in the data directory."""
 
@@ -143,6 +165,7 @@ class Settings(Section):
     limits: Limits = Limits()
     http: Http = Http()
     embedding: Embedding = Embedding()
+    search: Search = Search()
     skills: Skills = Skills()
 
 

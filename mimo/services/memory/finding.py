@@ -62,6 +62,7 @@ class Finding:
                 "results": [texts.hit_json(hit, full=True) for hit in kept],
                 "arms": dict(found.arms),
                 "abstained": found.abstained,
+                "relevance": round(found.relevance, 4),
                 "cursor": cursor,
             }
             return Answer.text(json.dumps(data, ensure_ascii=False), data=data)

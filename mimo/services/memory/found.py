@@ -54,4 +54,5 @@ class Found:
     hits: tuple[Hit, ...]
     arms: Mapping[str, str]
     abstained: bool = False  # nothing bears on the question; `hits` are the nearest, for whoever wants them
+    relevance: float = 0.0  # how likely the best of all bears on the question
     more: bool = False  # there are further ones behind these

@@ -88,7 +88,8 @@ class Search:
             if them.ids[at] in known.rows  # unless it was forgotten in between
         )
         nothing = says_nothing(them.relevance, self._threshold)
-        return Found(hits, arms, nothing, len(them.ids) > page.stop)
+        relevance = float(them.relevance.max()) if len(them.relevance) else 0.0
+        return Found(hits, arms, nothing, relevance, len(them.ids) > page.stop)
 
     async def weigh(self, question: Question) -> tuple[Weighed, Mapping[str, str]]:
         """All candidates in order, and which arms ran."""

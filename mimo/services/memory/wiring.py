@@ -23,8 +23,10 @@ from mimo.services.memory.meaning import Meaning
 from mimo.services.memory.merging import Merging
 from mimo.services.memory.moments import now_ms
 from mimo.services.memory.offers import Offers
+from mimo.services.memory.relevance import THRESHOLD
 from mimo.services.memory.search import Search
 from mimo.services.memory.service import Memory
+from mimo.services.memory.strategies import strategies
 from mimo.services.memory.transfer import Transfer
 from mimo.services.memory.use import Use
 from mimo.storage.database import Database
@@ -54,15 +56,25 @@ def wired(
     metrics: Metrics,
     embedder: Embedder,
     *others: Embedder,
+    weights: Mapping[str, float] | None = None,
+    threshold: float = THRESHOLD,
     clock: Callable[[], int] = now_ms,
 ) -> Wired:
-    """At rest. `others` may answer for vectors that they left here (see meaning.py)."""
+    """At rest. `others` may answer for vectors that they left here (see meaning.py); `weights` count instead of those
+    of the same name that ship."""
     cache, segments = _cache(events, metrics), Segments()
     sizes = _sizes(cache, segments)
     metrics.before_render(lambda: _measure(metrics, sizes))
     meaning = Meaning(database, segments, cache, embedder, *others)
     use = Use(database, clock=clock)
-    search = Search(database, meaning, meaning.near, clock=lambda: clock() / 1000)
+    search = Search(
+        database,
+        meaning,
+        meaning.near,
+        clock=lambda: clock() / 1000,
+        weights=strategies(weights or {}),
+        threshold=threshold,
+    )
     finding = Finding(database, search, events, use.note, clock=clock)
     context = Context(database, finding, clock=clock)
     merging = Merging(database, meaning, events, clock=clock)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from mimo.errors import Unavailable
 from mimo.services.memory.search import Search
+from mimo.services.memory.strategies import strategies
 from mimo.storage import engram_gather, engram_search, engram_windows
 from mimo.storage.engram_search import Filter
 from mimo.storage.sql import rows, run
@@ -222,3 +223,34 @@ async def test_the_namespace_alone_uses_an_index(store: Any) -> None:
     sql = "EXPLAIN QUERY PLAN SELECT * FROM engrams WHERE namespace = ?"
     plan = await store.database.read(rows, sql, ("home",))
     assert "USING INDEX engrams_by_namespace" in plan[0][3]
+
+
+async def test_the_weights_of_the_settings_change_what_comes_first(store: Any) -> None:
+    await store.put(
+        {"content": "the kiln is hot", "importance": 0.1},
+        {"content": "the kiln is cold", "importance": 0.9},
+    )
+    usual = await store.find("kiln hot")
+    assert usual.hits[0].content == "the kiln is hot"
+    store.search = Search(
+        store.database,
+        store.embedder,
+        lambda: store.segment,
+        clock=lambda: 1_700_000_000,
+        weights=strategies({"importance": 100.0}),
+    )
+    assert (await store.find("kiln hot")).hits[0].content == "the kiln is cold"
+
+
+async def test_the_threshold_decides_when_nothing_is_the_answer(store: Any) -> None:
+    await store.put("the kiln is hot")
+    found = await store.find("kiln hot")
+    assert not found.abstained
+    store.search = Search(
+        store.database,
+        store.embedder,
+        lambda: store.segment,
+        clock=lambda: 1_700_000_000,
+        threshold=min(1.0, found.relevance + 0.001),
+    )
+    assert (await store.find("kiln hot")).abstained
