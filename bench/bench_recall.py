@@ -1,6 +1,11 @@
 """How well questions find their answers, beside plain FTS5 in the same run.
 
-    python bench/bench_recall.py DATASET [--json] [--ablation] [--unanswerable]
+    python bench/bench_recall.py DATASET [--json] [--ablation] [--unanswerable] [--leave-one-out]
+
+Everything goes through a daemon and its public tools: what is asked about is added in batches with references and
+sessions, and searched with `format: "json"`. `why` gives each feature's part of each hit, so without asking anew it
+can be said how the hits would stand without a feature (--ablation), or with weights that were fitted to all parts of the
+dataset but the one that is asked (--leave-one-out).
 
 A dataset is either a list of conversations in LoCoMo's form, or JSON lines: {"namespace", "items": [{"reference",
 "content", "session"?, "position"?, "created_at"?}], "questions": [{"question", "expected": [reference, ...]}]}.
@@ -11,37 +16,32 @@ among the first 5 or 10; MRR looks at the first of them.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import re
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import apsw
 import numpy as np
-import trio
+import numpy.typing as npt
+from bench_memory import served, wait_for_vectors
 
-from mimo.embedding.box import Box
-from mimo.home import Home
-from mimo.services.memory.found import Question
+from mimo.cli.client import Daemon
 from mimo.services.memory.ranking import FEATURES, Weights, vector_of
 from mimo.services.memory.relevance import THRESHOLD
-from mimo.services.memory.search import Search
-from mimo.services.memory.weighing import Weighed
-from mimo.services.memory.words import extra_of
-from mimo.storage.database import Database
-from mimo.storage.engram_search import Filter, references_of
-from mimo.storage.engram_traits import BINDING, keep_traits
-from mimo.storage.sql import rows, run, value
-from mimo.vector import Row, Segment, to_blob
+from mimo.storage.engram_traits import BINDING
+from mimo.storage.sql import rows, run
 
 DEPTHS = (5, 10)
 BATCH = 64
+PAGE = 50  # as many hits as one answer gives
+SHIPPED = vector_of(Weights())
+USED = np.flatnonzero(SHIPPED)  # a feature that is worth nothing leaves no trace in `why`
 
 
 @dataclass(frozen=True)
@@ -130,37 +130,6 @@ def plain_fts5(part: Part) -> list[list[str]]:
     return found
 
 
-def insert(db: apsw.Connection, model: str, namespace: str, items: Sequence[Item], vectors: Any) -> None:
-    run(db, "INSERT OR IGNORE INTO namespaces (name, created_at) VALUES (?, 0)", (namespace,))
-    run(db, "INSERT OR IGNORE INTO embedding_models (name, dim) VALUES (?, ?)", (model, vectors.shape[1]))
-    number = value(db, "SELECT id FROM embedding_models WHERE name = ?", (model,))
-    for item, vector in zip(items, vectors, strict=True):
-        at, extra = item.created_at, extra_of(item.content)
-        id_ = value(
-            db,
-            "INSERT INTO engrams (namespace, content, extra, content_hash, session, position, state_since, created_at,"
-            " stored_at, changed_at, accessed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
-            (namespace, item.content, extra, hashlib.sha256(item.content.encode()).digest(), item.session,
-             item.position, at, at, at, at, at),
-        )  # fmt: skip
-        run(
-            db,
-            "INSERT INTO engram_origins (engram_id, reference, created_at, stored_at) VALUES (?, ?, ?, ?)",
-            (id_, item.reference, at, at),
-        )
-        run(db, "INSERT INTO engram_vectors VALUES (?, ?, ?, ?)", (id_, number, len(vector), to_blob(vector)))
-        run(db, "DELETE FROM embedding_queue WHERE engram_id = ?", (id_,))
-        keep_traits(db, [(id_, item.content, extra)])
-
-
-def vectors_of(db: apsw.Connection) -> list[Row]:
-    sql = """
-        SELECT v.engram_id, v.vector, n.id FROM engram_vectors v
-        JOIN engrams e ON e.id = v.engram_id JOIN namespaces n ON n.name = e.namespace
-    """
-    return [Row(*row) for row in rows(db, sql)]
-
-
 def judged(found: Sequence[str], expected: frozenset[str]) -> list[float]:
     first = next((1 / (at + 1) for at, reference in enumerate(found) if reference in expected), 0.0)
     return [*(len(set(found[:depth]) & expected) / len(expected) for depth in DEPTHS), first]
@@ -173,59 +142,109 @@ def figures(judgements: Sequence[Sequence[float]]) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Answered:
+    part: str
     asked: Asked
-    references: list[tuple[str, ...]]
-    weighed: Weighed
-
-    def ordered(self, weights: Weights) -> list[str]:
-        order = np.argsort(-(self.weighed.features @ vector_of(weights)), kind="stable")
-        return [reference for at in order for reference in self.references[at]]
+    references: list[list[str]]  # of each hit, in the order of the answer
+    features: npt.NDArray[np.float32]  # a row a hit
+    relevance: float
+    seconds: float
 
     @property
-    def relevance(self) -> float:
-        return float(self.weighed.relevance.max()) if len(self.weighed.relevance) else 0.0
+    def found(self) -> list[str]:
+        return [reference for hit in self.references for reference in hit]
+
+    def ordered(self, weights: npt.NDArray[np.float32]) -> list[str]:
+        order = np.argsort(-(self.features @ weights), kind="stable")
+        return [reference for at in order for reference in self.references[at]]
 
 
-async def answers(
-    parts: list[Part], unanswerable: bool
-) -> tuple[list[Answered], list[Answered], list[float]]:
-    box = Box()
+def put(daemon: Daemon, part: Part) -> None:
+    for at in range(0, len(part.items), BATCH):
+        items = [
+            {
+                "content": item.content,
+                "reference": item.reference,
+                "created_at": item.created_at / 1000,
+                **({} if item.session is None else {"session": item.session}),
+                **({} if item.position is None or item.session is None else {"position": item.position}),
+            }
+            for item in part.items[at : at + BATCH]
+        ]
+        daemon.tool("memory_add", {"items": items, "namespace": part.namespace, "key": f"batch {at}"})
+
+
+def ask(daemon: Daemon, namespace: str, asked: Asked) -> Answered:
+    begun = time.perf_counter()
+    answer = daemon.tool(
+        "memory_search",
+        {"query": asked.question, "namespace": namespace, "limit": PAGE, "why": True, "format": "json"},
+    )
+    seconds = time.perf_counter() - begun
+    hits = json.loads(answer.text)
+    features = np.zeros((len(hits["results"]), len(FEATURES)), np.float32)
+    for row, hit in enumerate(hits["results"]):
+        for name, part in hit["why"].items():
+            at = FEATURES.index(name)
+            features[row, at] = part / SHIPPED[at]
+    references = [hit["references"] for hit in hits["results"]]
+    return Answered(namespace, asked, references, features, hits["relevance"], seconds)
+
+
+def answers(parts: list[Part], unanswerable: bool) -> tuple[list[Answered], list[Answered]]:
     answered: list[Answered] = []
     strange: list[Answered] = []
-    seconds: list[float] = []
-    with tempfile.TemporaryDirectory() as folder:
-        database = Database(Home(Path(folder) / "home"))
-        async with trio.open_nursery() as nursery:
-            await nursery.start(database.run)
-            for part in parts:
-                for at in range(0, len(part.items), BATCH):
-                    batch = part.items[at : at + BATCH]
-                    embedded = await box.embed([item.content for item in batch])
-                    await database.write(insert, box.model, part.namespace, batch, embedded)
-            segment = Segment(box.model, box.dim, limiter=trio.CapacityLimiter(1))
-            await segment.rebuild(await database.read(vectors_of))
-            search = Search(database, box, lambda: segment, clock=time.time)
+    with (
+        tempfile.TemporaryDirectory(prefix="mimo-") as folder,
+        served(folder) as (home, _, _),
+        Daemon(home) as daemon,
+    ):
+        for part in parts:
+            put(daemon, part)
+        wait_for_vectors(daemon)
+        for n, part in enumerate(parts):
+            answered += [ask(daemon, part.namespace, asked) for asked in part.questions]
+            if unanswerable and len(parts) > 1:
+                others = parts[(n + 1) % len(parts)].questions
+                strange += [ask(daemon, part.namespace, asked) for asked in others]
+    return answered, strange
 
-            async def ask(namespace: str, asked: Asked) -> Answered:
-                begun = time.perf_counter()
-                weighed, _ = await search.weigh(Question(asked.question, Filter((namespace,))))
-                seconds.append(time.perf_counter() - begun)
-                references = await database.read(references_of, weighed.ids)
-                return Answered(asked, [references.get(id_, ()) for id_ in weighed.ids], weighed)
 
-            for n, part in enumerate(parts):
-                for asked in part.questions:
-                    answered.append(await ask(part.namespace, asked))
-                if unanswerable and len(parts) > 1:
-                    for asked in parts[(n + 1) % len(parts)].questions:
-                        strange.append(await ask(part.namespace, asked))
-            nursery.cancel_scope.cancel()
-    return answered, strange, seconds
+def fitted(answered: Sequence[Answered]) -> npt.NDArray[np.float32]:
+    """The weights that find most of these, by going up one weight at a time from equal ones on each feature's scale."""
+    weights = np.zeros(len(FEATURES), np.float32)
+    for at in USED:
+        spread = float(np.std(np.concatenate([one.features[:, at] for one in answered])))
+        weights[at] = np.sign(SHIPPED[at]) / max(spread, 1e-3)
+
+    def worth(candidate: npt.NDArray[np.float32]) -> float:
+        r5, r10, mrr = np.mean([judged(one.ordered(candidate), one.asked.expected) for one in answered], 0)
+        return float(r10 + 0.3 * r5 + 0.2 * mrr)
+
+    best = worth(weights)
+    for step in (2.0, 1.5, 1.25, 1.1, 1.1):
+        for at in (*USED, *USED):
+            for factor in (step, 1 / step):
+                candidate = weights.copy()
+                candidate[at] *= factor
+                if (found := worth(candidate)) > best:
+                    weights, best = candidate, found
+    return weights
+
+
+def left_out(answered: Sequence[Answered]) -> dict[str, float]:
+    """Each part with weights that were fitted to the others."""
+    judgements: list[list[float]] = []
+    for name in dict.fromkeys(one.part for one in answered):
+        weights = fitted([one for one in answered if one.part != name])
+        judgements += [
+            judged(one.ordered(weights), one.asked.expected) for one in answered if one.part == name
+        ]
+    return figures(judgements)
 
 
 def curve(answered: Sequence[Answered], strange: Sequence[Answered]) -> Iterator[dict[str, float]]:
     """At thresholds that keep so many of the hits, how many of the unanswerable questions are told "nothing"."""
-    hits = [one.relevance for one in answered if set(one.ordered(Weights())[:10]) & one.asked.expected]
+    hits = [one.relevance for one in answered if set(one.found[:10]) & one.asked.expected]
     for kept in (0.99, 0.98, 0.95, 0.9, 0.8):
         threshold = float(np.quantile(hits, 1 - kept))
         nothing = float(np.mean([one.relevance < threshold for one in strange]))
@@ -238,9 +257,12 @@ def main() -> None:
     )
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--ablation", action="store_true", help="again without each arm")
+    parser.add_argument("--ablation", action="store_true", help="the same hits without each feature")
     parser.add_argument(
         "--unanswerable", action="store_true", help="ask each part the next part's questions too"
+    )
+    parser.add_argument(
+        "--leave-one-out", action="store_true", help="fit weights to all parts but one, in turn"
     )
     given = parser.parse_args()
     parts = load(given.dataset)
@@ -249,23 +271,24 @@ def main() -> None:
         for part in parts
         for found, asked in zip(plain_fts5(part), part.questions, strict=True)
     ]
-    answered, strange, seconds = trio.run(answers, parts, given.unanswerable)
-
-    def measured(weights: Weights) -> dict[str, float]:
-        return figures([judged(one.ordered(weights), one.asked.expected) for one in answered])
-
+    answered, strange = answers(parts, given.unanswerable)
     report: dict[str, Any] = {
         "questions": len(answered),
         "items": sum(len(part.items) for part in parts),
         "plain FTS5": figures(floor),
-        "mimo": measured(Weights()),
+        "mimo": figures([judged(one.found, one.asked.expected) for one in answered]),
         "told nothing, of these": round(float(np.mean([one.relevance < THRESHOLD for one in answered])), 3),
-        "search p50 ms": round(1000 * float(np.median(seconds)), 1),
+        "search p50 ms": round(1000 * float(np.median([one.seconds for one in answered])), 1),
     }
     if given.ablation:
-        for name in FEATURES:
-            if getattr(Weights(), name):
-                report[f"without {name}"] = measured(replace(Weights(), **{name: 0.0}))
+        for at in USED:
+            without = SHIPPED.copy()
+            without[at] = 0
+            report[f"without {FEATURES[at]}"] = figures(
+                [judged(one.ordered(without), one.asked.expected) for one in answered]
+            )
+    if given.leave_one_out and len(parts) > 1:
+        report["leave one out"] = left_out(answered)
     if strange:
         report["abstaining"] = list(curve(answered, strange))
     if given.json:
