@@ -39,6 +39,7 @@ from mimo.reports import Reports
 from mimo.services.graph.doorstep import Doorstep as GraphDoorstep
 from mimo.services.memory.moments import now_ms
 from mimo.services.memory.wiring import wired
+from mimo.services.procedures.wiring import wired as wired_procedures
 from mimo.services.skills.doorstep import Doorstep
 from mimo.settings import Limits, Settings
 from mimo.storage.database import Database
@@ -221,6 +222,10 @@ def build(
         threshold=settings.search.threshold,
     )
     toolbox.add(*memory.service.tools(), *memory.offers.things())
+    procedures = wired_procedures(
+        database, events, dispatch.call, toolbox.with_schema, os.path.join(home, "procedures")
+    )
+    toolbox.add(*procedures.service.tools())
     graph = GraphDoorstep(database, events, memory.meaning, clock=now_ms)
     toolbox.add(*graph.tools())
 
@@ -301,7 +306,7 @@ def build(
         reload=house.reload,
         settings=lambda: house.settings,
         more={**keys.methods(), **skills.methods(), **memory.controls.methods()},
-        streams=memory.controls.streams(),
+        streams={**memory.controls.streams(), **procedures.controls.streams()},
     )
 
     async def tell_of_changes(*, task_status: trio.TaskStatus[None]) -> None:
@@ -326,12 +331,14 @@ def build(
                 Child("decay", memory.fade.run),
                 Child("inference", graph.run),
                 Child("census", memory.census.run),
+                Child("procedure-files", procedures.folder.run),
                 Child("upkeep", upkeep.run),
                 Child("resources", watch.run),
             )
         ),
         Child("keys", keys.run),
         Child("skills", skills.run, supervisor=skills.supervisor, grace=20),
+        Child("procedures", procedures.runner.run),
         supervised(supervisor("doors", *doors, *web)),
         strategy=Strategy.REST_FOR_ONE,
     )

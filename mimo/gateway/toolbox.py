@@ -97,6 +97,11 @@ class Toolbox:
         """Whose tool this is; "" is the house."""
         return next(owner for owner, shelf in self._shelves.items() if tool in shelf.tools)
 
+    def with_schema(self, name: str) -> tuple[Tool, JsonObject]:
+        """A tool and the schema of its arguments. Raises as `find` does."""
+        tool = self.find(name)
+        return tool, self.schema(tool)
+
     def schema(self, tool: Tool) -> JsonObject:
         """The schema of its arguments: flat if it is ours, word for word if it is somebody else's."""
         if tool.schema is not None:

@@ -1,0 +1,277 @@
+"""What a machine of the right shape can still be wrong in: names that lead nowhere, guards that overlap, ends out of reach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import combinations
+from typing import Any, TypeAlias
+
+from mimo.errors import MimoError
+from mimo.services.procedures import definition as d
+from mimo.services.procedures.bounded import endless, reached
+from mimo.services.procedures.grammar import Binary, Literal, Node, Root, Unary, Unreadable, parsed, roots
+from mimo.services.procedures.shapes import misfits, unknown_words
+from mimo.services.procedures.templates import expressions_in, is_plain
+from mimo.tool import JsonObject, Tool
+
+# A tool and the schema of its arguments; raises `UnknownTool`, which names the nearest.
+Find: TypeAlias = Callable[[str], tuple[Tool, JsonObject]]
+OURSELVES = "procedure"
+_OPPOSITE = {"<": ">=", ">=": "<", ">": "<=", "<=": ">", "==": "!=", "!=": "=="}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    place: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.text}" if self.place else self.text
+
+
+def problems_in(
+    header: d.Header, states: Mapping[str, d.State], known: Collection[str], find: Find, *, whole: bool
+) -> Iterator[Problem]:
+    """Every one. `known` are the names of all states, `states` those that could be read; `whole`: that is all of them."""
+    if header.input:
+        yield from (Problem("input", text) for text in unknown_words(header.input, "input"))
+        if header.input.get("type", "object") != "object":
+            yield Problem("input.type", "a run's input is an object")
+    if header.initial not in known:
+        yield Problem("initial", _no_state(header.initial, known))
+    names = d.GIVEN | _saved(states)
+    for name, state in states.items():
+        place = f"states.{name}"
+        yield from _state(place, state, known)
+        yield from _expressions(place, state, names)
+        for where, action in actions_of(place, state):
+            yield from _action(where, action, find)
+    if whole and header.initial in known:
+        yield from _paths(header.initial, states)
+
+
+def actions_of(place: str, state: d.State) -> Iterator[tuple[str, d.Action]]:
+    """Every action of a state: its own, its branches', and those that take them back."""
+    if state.action is not None:
+        yield f"{place}.action", state.action
+        if isinstance(state.action, d.ParallelAction):
+            for name, branch in state.action.branches.items():
+                yield f"{place}.action.branches.{name}", branch.action
+                if branch.compensate is not None:
+                    yield f"{place}.action.branches.{name}.compensate", branch.compensate.action
+    if state.compensate is not None:
+        yield f"{place}.compensate", state.compensate.action
+
+
+def _saved(states: Mapping[str, d.State]) -> frozenset[str]:
+    """The names that some action gives to the context."""
+    found: set[str] = set()
+    for name, state in states.items():
+        for _, action in actions_of(name, state):
+            if isinstance(action, d.SetAction):
+                found.update(action.values)
+            elif (save := getattr(action, "save", None)) is not None:
+                found.add(save)
+    return frozenset(found)
+
+
+def _state(place: str, state: d.State, known: Collection[str]) -> Iterator[Problem]:
+    if state.terminal is not None:
+        for field in ("action", "transitions", "compensate", "retry", "timeout"):
+            if getattr(state, field):
+                yield Problem(f"{place}.{field}", "a terminal state is the end: it has none")
+        return
+    if state.output is not None:
+        yield Problem(f"{place}.output", "only a terminal state has an output")
+    if not state.transitions:
+        yield Problem(place, "leads nowhere: give it transitions, or make it terminal")
+        return
+    for number, transition in enumerate(state.transitions):
+        if transition.to not in known:
+            yield Problem(f"{place}.transitions[{number}].to", _no_state(transition.to, known))
+    yield from _overlaps(place, state.transitions)
+    there = {each.event for each in state.transitions}
+    for event in _own_events(state):
+        if event not in there:
+            yield Problem(place, f"no transition for the event {event!r}, which its action gives")
+
+
+def _own_events(state: d.State) -> Sequence[str]:
+    """What the action of a state ends with when all is well."""
+    match state.action:
+        case d.ChooseAction(choices=choices, otherwise=otherwise):
+            return list(dict.fromkeys([*(each.event for each in choices), otherwise]))
+        case d.AwaitAction(events=events, approval=approval):
+            return [*events, *([] if approval is None else [d.APPROVED, d.REJECTED])]
+        case d.FailAction():
+            return []
+        case _:
+            return [d.DONE]
+
+
+def _overlaps(place: str, transitions: Sequence[d.Transition]) -> Iterator[Problem]:
+    numbered = list(enumerate(transitions))
+    for (_, one), (number, other) in combinations(numbered, 2):
+        if one.event != other.event:
+            continue
+        where = f"{place}.transitions[{number}]"
+        if one.guard == other.guard:
+            yield Problem(where, f"a duplicate: the same event {one.event!r} under the same guard")
+        elif one.guard is None or other.guard is None:
+            continue  # the one without a guard is asked last
+        elif not _disjoint(one.guard, other.guard) and (
+            one.order is None or other.order is None or one.order == other.order
+        ):
+            yield Problem(
+                where, f"its guard and an earlier one of {one.event!r} may both hold: give each an order"
+            )
+
+
+def _disjoint(one: str, other: str) -> bool:
+    """Can be seen to exclude each other: the same thing compared with two values, or a guard and its opposite."""
+    try:
+        left, right = _terms(parsed(one)), _terms(parsed(other))
+    except Unreadable:
+        return True  # told elsewhere
+    return any(_exclude(a, b) for a in left for b in right)
+
+
+def _terms(node: Node) -> list[Node]:
+    """The parts that all have to hold."""
+    if isinstance(node, Binary) and node.sign == "and":
+        return [*_terms(node.left), *_terms(node.right)]
+    return [node]
+
+
+def _exclude(one: Node, other: Node) -> bool:
+    if one == Unary("not", other) or other == Unary("not", one):
+        return True
+    if not (isinstance(one, Binary) and isinstance(other, Binary) and one.left == other.left):
+        return False
+    if one.right == other.right:
+        return _OPPOSITE.get(one.sign) == other.sign or {one.sign, other.sign} in (
+            {"==", "<"},
+            {"==", ">"},
+            {"<", ">"},
+        )
+    return (
+        one.sign == other.sign == "==" and isinstance(one.right, Literal) and isinstance(other.right, Literal)
+    )
+
+
+def _expressions(place: str, state: d.State, names: frozenset[str]) -> Iterator[Problem]:
+    """Everything that is worked out while it runs can be read, and begins at something that there is."""
+    guards: list[tuple[str, str]] = [
+        (f"{place}.transitions[{number}].guard", each.guard)
+        for number, each in enumerate(state.transitions)
+        if each.guard is not None
+    ]
+    if isinstance(state.action, d.ChooseAction):
+        guards += [
+            (f"{place}.action.choices[{n}].when", each.when) for n, each in enumerate(state.action.choices)
+        ]
+    for where, guard in guards:
+        try:
+            yield from _unknown_roots(where, parsed(guard), names)
+        except Unreadable as error:
+            yield Problem(where, str(error))
+    templates: list[tuple[str, Any]] = [(f"{place}.output", state.output)]
+    for where, action in actions_of(place, state):
+        for field in ("arguments", "values", "message", "seconds", "until", "approval", "input"):
+            templates.append((f"{where}.{field}", getattr(action, field, None)))
+    for field, template in templates:
+        for where, node in expressions_in(template, field):
+            if isinstance(node, Unreadable):
+                yield Problem(where, str(node))
+            else:
+                yield from _unknown_roots(where, node, names)
+
+
+def _unknown_roots(place: str, node: Node, names: frozenset[str]) -> Iterator[Problem]:
+    for name in sorted(roots(node) - names):
+        near = get_close_matches(name, names, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(names))}"
+        yield Problem(place, f"nothing in the context is called {name!r}; {hint}")
+    if isinstance(node, Root) and node.name not in names:
+        return
+
+
+def _action(place: str, action: d.Action, find: Find) -> Iterator[Problem]:
+    match action:
+        case d.ToolAction():
+            yield from _tool(place, action, find)
+        case d.WaitAction(seconds=seconds, until=until) if (seconds is None) == (until is None):
+            yield Problem(place, "give either seconds or until")
+        case d.AwaitAction(events=events, approval=approval):
+            if not events and approval is None:
+                yield Problem(place, "give the events that it waits for, or an approval")
+            for event in events:
+                if event in {d.DONE, d.FAILED, d.TIMEOUT}:
+                    yield Problem(
+                        f"{place}.events", f"{event!r} is what actions end with; choose another name"
+                    )
+        case d.ChooseAction(choices=choices, otherwise=otherwise):
+            for event in (*(each.event for each in choices), otherwise):
+                if event in {d.FAILED, d.TIMEOUT}:
+                    yield Problem(
+                        f"{place}.choices", f"{event!r} is what actions fail with; choose another name"
+                    )
+        case _:
+            pass
+    for name in [getattr(action, "save", None), *getattr(action, "values", {})]:
+        if name in d.GIVEN:
+            yield Problem(place, f"{name!r} is the context's own; choose another name")
+
+
+def _tool(place: str, action: d.ToolAction, find: Find) -> Iterator[Problem]:
+    if action.tool == OURSELVES:
+        yield Problem(f"{place}.tool", "a procedure is run by an action of type 'procedure'")
+        return
+    try:
+        _, schema = find(action.tool)
+    except MimoError as error:
+        yield Problem(f"{place}.tool", error.message)
+        return
+    unknown: Callable[[Any], bool] = lambda value: not is_plain(value) and isinstance(value, str)  # noqa: E731
+    for text in misfits(schema, action.arguments, "arguments", unknown):
+        yield Problem(place, text)
+
+
+def _paths(initial: str, states: Mapping[str, d.State]) -> Iterator[Problem]:
+    onward = {
+        name: [each.to for each in state.transitions if each.to in states] for name, state in states.items()
+    }
+    for name in states.keys() - reached([initial], onward):
+        yield Problem(f"states.{name}", "cannot be reached from the initial state")
+    ends = [name for name, state in states.items() if state.terminal is not None]
+    if not ends:
+        yield Problem("states", "none is terminal, so a run would never end")
+        return
+    back: dict[str, list[str]] = {name: [] for name in states}
+    for name, targets in onward.items():
+        for target in targets:
+            back[target].append(name)
+    stuck = {name for name in states if onward[name]} - reached(ends, back)
+    for name in sorted(stuck):
+        yield Problem(f"states.{name}", "no terminal state can be reached from it")
+    pausing = {name for name, state in states.items() if _pauses(state)}
+    for cycle in endless({name: onward[name] for name in states if name not in pausing}):
+        yield Problem(
+            f"states.{cycle[0]}",
+            f"goes round ({' > '.join(cycle[:8])}) without a wait or a bound: give one of them max_visits",
+        )
+
+
+def _pauses(state: d.State) -> bool:
+    waits = isinstance(state.action, d.AwaitAction) or (
+        isinstance(state.action, d.WaitAction) and state.action.seconds != 0
+    )
+    return waits or state.max_visits is not None
+
+
+def _no_state(name: str, known: Collection[str]) -> str:
+    near = get_close_matches(name, known, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(known))[:200]}"
+    return f"no state {name!r}; {hint}"

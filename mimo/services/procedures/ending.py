@@ -1,0 +1,114 @@
+"""How a run ends: well, or by taking back in reverse order what was done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mimo.services.procedures import definition as d
+from mimo.services.procedures.expressions import Nonsense
+from mimo.services.procedures.runs import Activity, Done, Phase, Status, Trouble
+from mimo.services.procedures.templates import filled
+from mimo.services.procedures.turn import Turn
+
+
+def finish(turn: Turn, state: d.State) -> None:
+    """It has come to a terminal state."""
+    try:
+        turn.output = filled(state.output, turn.context)
+    except Nonsense as error:
+        turn.output = None
+        turn.tell("failed", detail={"kind": "template", "message": f"output: {error}"})
+    if state.terminal == "success":
+        _end(turn, Status.COMPLETED)
+        return
+    before: Mapping[str, Any] = turn.context.get(d.ERROR) or {}
+    said = f": {before['message']}" if before.get("message") else ""
+    trouble = Trouble("failed", f"it ended in {turn.state}{said}", retry=False)
+    if state.rollback:
+        fail_run(turn, trouble)
+    else:
+        turn.trouble = trouble
+        _end(turn, Status.FAILED)
+
+
+def fail_run(turn: Turn, trouble: Trouble) -> None:
+    """Nothing leads on from here: what was done is taken back, the latest first."""
+    turn.take_all_off()
+    turn.trouble = turn.ending = trouble
+    turn.halted = False
+    if turn.done:
+        turn.tell("compensating", detail={"kind": trouble.kind, "message": trouble.message})
+    next_undo(turn)
+
+
+def next_undo(turn: Turn) -> None:
+    """Take back the latest step that is left; when none is, the run has ended."""
+    if turn.paused_at is not None:
+        return
+    from mimo.services.procedures.acting import started, way_back  # they end here what begins there
+
+    while turn.done:
+        latest = turn.done[-1]
+        undo = way_back(turn, latest.state, latest.branch)
+        if undo is None:  # cannot be: it is kept only with a way back
+            turn.done.pop()
+            continue
+        context = {**turn.context, d.RESULT: latest.result}
+        try:
+            activity = started(
+                turn,
+                undo.action,
+                undo.timeout,
+                latest.state,
+                branch=latest.branch,
+                undoes=latest.step,
+                context=context,
+            )
+        except Nonsense as error:
+            stuck(turn, Activity(turn.next_step(), latest.state, Phase.STUCK, latest.branch, latest.step),
+                  Trouble("template", str(error), retry=False))  # fmt: skip
+            return
+        if activity.step in turn.activities:
+            return
+        taken_back(turn, latest)
+    _end(turn, Status.ROLLED_BACK if turn.undone else Status.FAILED)
+
+
+def undone(turn: Turn, activity: Activity) -> None:
+    """A way back was gone."""
+    del turn.activities[activity.step]
+    taken_back(turn, turn.done[-1])
+    next_undo(turn)
+
+
+def taken_back(turn: Turn, done: Done) -> None:
+    turn.done.pop()
+    turn.undone += 1
+    turn.tell("undone", state=done.state, step=done.step)
+
+
+def stuck(turn: Turn, activity: Activity, trouble: Trouble) -> None:
+    """Only a person can say how it goes on."""
+    turn.put(
+        Activity(
+            activity.step, activity.state, Phase.STUCK, activity.branch, activity.undoes, activity.attempt,
+            activity.keyed, None, activity.repeat, activity.call, trouble=trouble,
+        )
+    )  # fmt: skip
+    turn.trouble = trouble
+    turn.tell(
+        "needs_attention",
+        state=activity.state,
+        step=activity.step,
+        attempt=activity.attempt,
+        detail={"kind": trouble.kind, "message": trouble.message},
+    )
+
+
+def _end(turn: Turn, status: Status) -> None:
+    turn.take_all_off()
+    turn.status = status
+    turn.ending = None
+    detail = None if turn.trouble is None else {"kind": turn.trouble.kind, "message": turn.trouble.message}
+    turn.tell(status.value, detail=detail)

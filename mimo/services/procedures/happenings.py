@@ -1,0 +1,143 @@
+"""What may happen to a run, and what is to be done about it. Values only; engine.py says which follows from which."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from mimo.services.procedures.runs import Run, Trouble
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """The run is new."""
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """There is a place for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    step: int
+    attempt: int
+    result: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    step: int
+    attempt: int
+    trouble: Trouble
+
+
+@dataclass(frozen=True, slots=True)
+class TimePassed:
+    """Something may be due."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signalled:
+    """An event from outside."""
+
+    event: str
+    data: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Begin nothing more; what is under way goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupt:
+    """Stop at once. `rollback`: and take back what was done."""
+
+    rollback: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Try once more: what is stuck, or from this state on."""
+
+    state: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """mimo has begun again; what was in flight has no one who waits for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overgrown:
+    """What happened would have made it larger than it may be."""
+
+    message: str
+
+
+Happening: TypeAlias = (
+    Began | Granted | Finished | Failed | TimePassed | Signalled | Pause | Resume | Interrupt | Again | Recovered
+    | Overgrown
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Call this tool, under this key."""
+
+    step: int
+    attempt: int
+    key: str
+    tool: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Bear:
+    """See that this child runs, if it does not yet, and tell when it has ended."""
+
+    step: int
+    attempt: int
+    procedure: str
+    version: str | None
+    input: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Nobody waits for this step's call, or its child, any more. `rollback`: nor ever will."""
+
+    step: int
+    rollback: bool = False
+
+
+Intent: TypeAlias = Act | Bear | Stop
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of the run's history."""
+
+    number: int
+    kind: str
+    state: str = ""
+    step: int = 0
+    attempt: int = 0
+    detail: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """The next run, what its history says of how it came to be, and what is to be done once that is saved."""
+
+    run: Run
+    entries: tuple[Entry, ...]
+    intents: tuple[Intent, ...]
+    said: str = ""  # to whoever made it happen

@@ -1,0 +1,85 @@
+"""A run in memory: from its row, and back to what is written of a turn."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import trio
+
+from mimo.errors import MimoError
+from mimo.services.procedures.calling import client_of
+from mimo.services.procedures.happenings import Advanced, Failed, Finished, Happening
+from mimo.services.procedures.runs import ENDED, Run, Status, Trouble, from_json, to_json
+from mimo.storage.procedure_runs import Parent, Row, Saved
+from mimo.tool import Client
+
+
+@dataclass(eq=False, slots=True)
+class Reply:
+    """Where somebody waits for what became of what they asked."""
+
+    done: trio.Event = field(default_factory=trio.Event)
+    said: str = ""
+    error: MimoError | None = None
+
+
+@dataclass(eq=False, slots=True)
+class Live:
+    """A run in memory, and what has happened to it that no turn was made of yet."""
+
+    id: int
+    inbox: deque[tuple[Happening, Reply | None]] = field(default_factory=deque[Any])
+    busy: bool = False
+    run: Run | None = None
+    turn: int = 0
+    definition_id: int = 0
+    parent: Parent | None = None
+    client: Client = field(default_factory=Client)
+
+
+def saved_of(before: Run | None, advanced: Advanced) -> Saved:
+    """What is written of a turn."""
+    run = advanced.run
+    same = before is not None and run.context is before.context
+    return Saved(
+        run.status.value,
+        run.state,
+        json.dumps(to_json(run)),
+        None if same else json.dumps(run.context),
+        run.wake,
+        run.status in ENDED,
+        [
+            (
+                each.number, each.kind, each.state, each.step, each.attempt,
+                None if each.detail is None else json.dumps(each.detail),
+            )
+            for each in advanced.entries
+        ],
+    )  # fmt: skip
+
+
+def ended_child(parent: Parent, run: Run) -> Finished | Failed:
+    """What its end means to the run that waits for it."""
+    if run.status is Status.COMPLETED:
+        return Finished(parent.step, parent.attempt, run.output)
+    said = run.trouble.message if run.trouble is not None else run.status.value
+    return Failed(
+        parent.step, parent.attempt, Trouble("child", f"the child {run.status.value}: {said}"[:2_000])
+    )
+
+
+def run_of(row: Row) -> Run:
+    told: Mapping[str, Any] = json.loads(row.run)
+    return from_json(row.id, row.status, told, json.loads(row.context))
+
+
+def load(live: Live, row: Row) -> None:
+    live.run = run_of(row)
+    live.turn = row.turn
+    live.definition_id = row.definition_id
+    live.parent = row.parent
+    live.client = client_of(json.loads(row.client))

@@ -1,0 +1,147 @@
+"""What becomes of actions: done, failed, tried again, out of time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from mimo.services.procedures import definition as d
+from mimo.services.procedures.acting import branches_over, enter, onward_after, succeeded, way_back
+from mimo.services.procedures.ending import fail_run, stuck, undone
+from mimo.services.procedures.runs import Activity, Done, Phase, Trouble
+from mimo.services.procedures.turn import Turn, preview
+
+
+def finished(turn: Turn, activity: Activity, result: Any) -> None:
+    turn.tell(
+        "done", state=activity.state, step=activity.step, attempt=activity.attempt, detail=preview(result)
+    )
+    if activity.undoes:
+        undone(turn, activity)
+    else:
+        go(turn, succeeded(turn, activity, result))
+
+
+def failed(turn: Turn, activity: Activity, trouble: Trouble) -> None:
+    """Again if that may help; else where its error leads."""
+    retry = _retry_of(turn, activity)
+    may = trouble.retry and (activity.repeat or not trouble.unsure)
+    if retry is not None and may and activity.attempt < retry.attempts:
+        _pause_before_next(turn, activity, trouble, retry)
+        return
+    turn.tell(
+        "attempt_failed",
+        state=activity.state,
+        step=activity.step,
+        attempt=activity.attempt,
+        detail={"kind": trouble.kind, "message": trouble.message},
+    )
+    if activity.undoes:
+        stuck(turn, activity, trouble)
+        return
+    turn.take_off(activity)
+    if trouble.unsure and way_back(turn, activity.state, activity.branch) is not None:
+        turn.done.append(Done(activity.step, activity.state, activity.branch))  # it may have been done
+    if activity.branch:
+        turn.broken = turn.broken or replace(trouble, message=f"{activity.branch}: {trouble.message}")
+        go(turn, branches_over(turn))
+    else:
+        go(turn, onward_after(turn, trouble))
+
+
+def time_passed(turn: Turn) -> None:
+    if turn.ended or turn.interrupted or turn.paused_at is not None:
+        return
+    if turn.deadline is not None and turn.ending is None and turn.now >= turn.deadline:
+        unsure_ways_back(turn)
+        turn.tell("timeout", detail={"seconds": turn.definition.timeout})
+        fail_run(
+            turn, Trouble("timeout", f"the run took longer than {turn.definition.timeout:g} s", retry=False)
+        )
+        return
+    for each in list(turn.activities.values()):
+        if each.due is None or each.due > turn.now or turn.activities.get(each.step) is not each:
+            continue
+        _due(turn, each)
+
+
+def launch_queued(turn: Turn) -> None:
+    if turn.interrupted or turn.paused_at is not None:
+        return
+    for each in list(turn.activities.values()):
+        if each.phase is Phase.QUEUED:
+            turn.launch(each, patience=patience_of(turn, each))
+
+
+def unsure_ways_back(turn: Turn) -> None:
+    """What is stopped in the middle may have been done: it is taken back with the rest."""
+    for each in turn.activities.values():
+        begun = each.phase in {Phase.FLYING, Phase.STUCK}  # a child takes itself back
+        if begun and not each.undoes and way_back(turn, each.state, each.branch) is not None:
+            turn.done.append(Done(each.step, each.state, each.branch))
+
+
+def go(turn: Turn, to: str | None) -> None:
+    if to is not None:
+        enter(turn, to)
+
+
+def patience_of(turn: Turn, activity: Activity) -> float | None:
+    work = _work_of(turn, activity)
+    return None if work is None else work.timeout
+
+
+def _pause_before_next(turn: Turn, activity: Activity, trouble: Trouble, retry: d.Retry) -> None:
+    longest = min(retry.backoff * 2 ** min(activity.attempt - 1, 40), retry.longest)
+    pause = longest * (0.5 + 0.5 * turn.chance)
+    turn.take_off(activity)
+    turn.put(
+        replace(
+            activity,
+            phase=Phase.PAUSING,
+            attempt=activity.attempt + 1,
+            # An attempt of unknown outcome may have worked: its key, asked again, tells.
+            keyed=activity.keyed if trouble.unsure else activity.attempt + 1,
+            due=turn.now + round(pause * 1000),
+        )
+    )
+    turn.tell(
+        "retrying",
+        state=activity.state,
+        step=activity.step,
+        attempt=activity.attempt + 1,
+        detail={"kind": trouble.kind, "message": trouble.message, "after": round(pause, 3)},
+    )
+
+
+def _due(turn: Turn, activity: Activity) -> None:
+    match activity.phase:
+        case Phase.PAUSING if activity.call is not None and "tool" in activity.call:
+            turn.launch(activity, patience=patience_of(turn, activity))
+        case Phase.PAUSING:
+            patience = patience_of(turn, activity)
+            due = None if patience is None else turn.now + round(patience * 1000)
+            turn.bear(turn.put(replace(activity, phase=Phase.CHILD, due=due)))
+        case Phase.WAITING if not activity.events:
+            turn.tell("waited", state=activity.state, step=activity.step)
+            go(turn, succeeded(turn, activity, None))
+        case Phase.WAITING:
+            trouble = Trouble("timeout", f"none of {', '.join(activity.events)} came in time", retry=False)
+            failed(turn, activity, trouble)
+        case _:
+            said = f"not done within {patience_of(turn, activity) or 0:g} s"
+            failed(turn, activity, Trouble("timeout", said, unsure=activity.phase is Phase.FLYING))
+
+
+def _retry_of(turn: Turn, activity: Activity) -> d.Retry | None:
+    work = _work_of(turn, activity)
+    return None if work is None else work.retry
+
+
+def _work_of(turn: Turn, activity: Activity) -> d.State | d.Branch | d.Undo | None:
+    if activity.undoes:
+        return way_back(turn, activity.state, activity.branch)
+    state = turn.definition.states[activity.state]
+    if activity.branch and isinstance(state.action, d.ParallelAction):
+        return state.action.branches.get(activity.branch)
+    return state

@@ -1,0 +1,188 @@
+"""What comes from outside: events, a pause, an interruption, another try; and mimo's own end and beginning."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mimo.errors import Busy, Conflict, InvalidArguments, NotFound
+from mimo.services.procedures import definition as d
+from mimo.services.procedures.acting import begin, enter, onward, received
+from mimo.services.procedures.ending import fail_run, next_undo, stuck
+from mimo.services.procedures.expressions import Nonsense
+from mimo.services.procedures.happenings import Interrupt, Signalled, Stop
+from mimo.services.procedures.outcomes import (
+    failed,
+    finished,
+    go,
+    launch_queued,
+    patience_of,
+    time_passed,
+    unsure_ways_back,
+)
+from mimo.services.procedures.runs import Activity, Letter, Phase, Status, Trouble
+from mimo.services.procedures.turn import Turn
+
+MOST_LETTERS = 100
+LOST = Trouble("lost", "it was under way when mimo ended, and whether it was done is not known", unsure=True)
+
+
+def signalled(turn: Turn, told: Signalled) -> None:
+    require_alive(turn, f"the event {told.event!r}")
+    for each in turn.activities.values():
+        if each.phase is Phase.STUCK and told.event in {d.DONE, d.FAILED}:
+            _settle(turn, each, told)
+            return
+    if told.event in {d.DONE, d.FAILED, d.TIMEOUT}:
+        raise InvalidArguments(
+            f"{told.event!r} is what actions end with; from outside it means something only to a run that needs attention"
+        )
+    held = turn.paused_at is not None or turn.interrupted or turn.ending is not None
+    waiting = next((each for each in turn.activities.values() if told.event in each.events), None)
+    if waiting is not None and not held:
+        turn.said = "taken"
+        go(turn, received(turn, waiting, told.event, told.data))
+        return
+    busy = any(each.phase not in {Phase.WAITING, Phase.PAUSING} for each in turn.activities.values())
+    if (
+        not held
+        and not busy
+        and any(each.event == told.event for each in turn.definition.states[turn.state].transitions)
+    ):
+        turn.remember(d.EVENT_NAME, {"name": told.event, "data": told.data})
+        try:
+            to = onward(turn, told.event)
+        except Nonsense as error:
+            turn.tell("blocked", detail={"event": told.event, "message": str(error)})
+            turn.said = "blocked"
+            return
+        turn.tell("event" if to else "blocked", detail={"event": told.event})
+        turn.said = "taken" if to else "blocked"
+        go(turn, to)
+        return
+    if len(turn.mailbox) >= MOST_LETTERS:
+        raise Busy(f"{MOST_LETTERS} events wait for this run to ask for them; no more are kept")
+    turn.mailbox.append(Letter(told.event, told.data))
+    turn.tell("kept", detail={"event": told.event})
+    turn.said = "kept"
+
+
+def resumed(turn: Turn) -> None:
+    require_alive(turn, "resume")
+    if turn.paused_at is None and not turn.interrupted:
+        raise Conflict("the run is neither paused nor interrupted")
+    if turn.deadline is not None and turn.paused_at is not None:
+        turn.deadline += max(0, turn.now - turn.paused_at)  # what it stood still does not count
+    was_interrupted, turn.interrupted, turn.paused_at = turn.interrupted, False, None
+    turn.tell("resumed")
+    if was_interrupted:
+        recovered(turn)
+    if turn.halted:
+        turn.halted = False
+        go(turn, begin(turn))
+    elif turn.ending is not None and not turn.activities:
+        next_undo(turn)
+    launch_queued(turn)
+    for letter in list(turn.mailbox):
+        if letter in turn.mailbox and any(letter.event in each.events for each in turn.activities.values()):
+            turn.mailbox.remove(letter)
+            signalled(turn, Signalled(letter.event, letter.data))
+    time_passed(turn)
+
+
+def interrupted(turn: Turn, asked: Interrupt) -> None:
+    require_alive(turn, "interrupt")
+    if turn.interrupted and not asked.rollback:
+        raise Conflict("the run is interrupted already; resume it, or interrupt it with rollback")
+    turn.tell("interrupted", detail={"rollback": asked.rollback})
+    if asked.rollback:
+        unsure_ways_back(turn)
+        turn.interrupted, turn.paused_at = False, None
+        fail_run(turn, Trouble("interrupted", "it was interrupted", retry=False))
+        return
+    for each in turn.activities.values():
+        if each.phase in {Phase.FLYING, Phase.CHILD}:
+            turn.intend(Stop(each.step))
+    turn.interrupted = True
+    turn.paused_at = turn.now if turn.paused_at is None else turn.paused_at
+
+
+def again(turn: Turn, state: str | None) -> None:
+    if state is None:
+        stopped = [each for each in turn.activities.values() if each.phase is Phase.STUCK]
+        if stopped:
+            for each in stopped:
+                turn.tell("again", state=each.state, step=each.step)
+                _launch_again(turn, each)
+            return
+        if turn.status not in {Status.FAILED, Status.ROLLED_BACK, Status.INTERRUPTED}:
+            raise Conflict(f"a run that is {turn.status.value} is not tried again; say from which state to")
+        if turn.definition.states[turn.state].terminal is not None:
+            raise Conflict(f"it ended in {turn.state}; say from which state to try again")
+        state = turn.state
+    if state not in turn.definition.states:
+        raise NotFound(f"no state {state[:64]!r}; there are: {', '.join(turn.definition.states)[:300]}")
+    if any(each.phase is Phase.FLYING for each in turn.activities.values()) and not turn.interrupted:
+        raise Conflict("an action is under way; interrupt the run first")
+    turn.take_all_off()
+    turn.status = Status.WAITING
+    turn.interrupted, turn.paused_at, turn.halted = False, None, False
+    turn.ending, turn.trouble, turn.output, turn.undone = None, None, None, 0
+    turn.visits = {}
+    timeout = turn.definition.timeout
+    turn.deadline = None if timeout is None else turn.now + round(timeout * 1000)
+    turn.tell("again", state=state)
+    enter(turn, state)
+
+
+def recovered(turn: Turn) -> None:
+    """What was in flight is done again if that is harmless; what is not is for a person to say."""
+    if turn.ended:
+        return
+    if (back := turn.before.saved_at - turn.now) > 0:  # the clock was set back meanwhile
+        turn.deadline = None if turn.deadline is None else turn.deadline - back
+        for each in list(turn.activities.values()):
+            turn.put(each if each.due is None else replace(each, due=each.due - back))
+    if turn.interrupted:
+        return
+    for each in list(turn.activities.values()):
+        if each.phase is Phase.CHILD:
+            turn.bear(each)
+        elif each.phase is Phase.QUEUED and turn.paused_at is not None:
+            continue
+        elif each.phase is Phase.QUEUED or (each.phase is Phase.FLYING and each.repeat):
+            turn.tell("recovered", state=each.state, step=each.step, attempt=each.attempt)
+            turn.launch(each, patience=patience_of(turn, each))
+        elif each.phase is Phase.FLYING:
+            stuck(turn, each, LOST)
+
+
+def require_alive(turn: Turn, what: str) -> None:
+    if turn.ended:
+        raise Conflict(
+            f"the run has ended ({turn.status.value}): {what} comes too late; 'retry' would begin again"
+        )
+
+
+def _settle(turn: Turn, activity: Activity, told: Signalled) -> None:
+    """A person says what became of it."""
+    turn.said = "taken"
+    turn.tell("settled", state=activity.state, step=activity.step, detail={"event": told.event})
+    if told.event == d.DONE:
+        finished(turn, turn.put(replace(activity, phase=Phase.FLYING)), told.data)
+    elif activity.undoes:
+        raise Conflict("a compensation that failed is done again (retry), or told as done")
+    else:
+        settled = turn.put(replace(activity, phase=Phase.WAITING))
+        failed(turn, settled, Trouble("settled", str(told.data or "told to have failed")[:1000], retry=False))
+
+
+def _launch_again(turn: Turn, activity: Activity) -> None:
+    if activity.call is None:  # its arguments could not be made, and may be now
+        del turn.activities[activity.step]
+        next_undo(turn)
+        return
+    anew = replace(activity, attempt=activity.attempt + 1, keyed=activity.attempt + 1, trouble=None)
+    if "tool" in activity.call:
+        turn.launch(anew, patience=patience_of(turn, activity))
+    else:
+        turn.bear(turn.put(replace(anew, phase=Phase.CHILD)))

@@ -1,0 +1,392 @@
+"""The driver: for each thing that happens to a run, one turn of the engine, saved first and acted on then.
+
+A run is in memory only while something of it is in flight; what waits is a row in the database and a time
+in the timers. Turns of one run follow each other, those of different runs share commits.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from mimo.errors import (
+    Busy,
+    Conflict,
+    InvalidArguments,
+    MimoError,
+    NotFound,
+    StorageFull,
+    Unavailable,
+    Unusable,
+)
+from mimo.observability.events import Events
+from mimo.services.procedures import news
+from mimo.services.procedures.calling import CallTool, Find, acted, repeatable_by
+from mimo.services.procedures.happenings import (
+    Act,
+    Advanced,
+    Bear,
+    Granted,
+    Happening,
+    Interrupt,
+    Overgrown,
+    Recovered,
+    Stop,
+    TimePassed,
+)
+from mimo.services.procedures.live import Live, Reply, ended_child, load, saved_of
+from mimo.services.procedures.places import Places
+from mimo.services.procedures.registry import Registry
+from mimo.services.procedures.runs import ENDED, Run
+from mimo.services.procedures.timers import Timers
+from mimo.storage import procedure_runs as stored
+from mimo.storage.database import Database
+from mimo.tool import Client
+
+if TYPE_CHECKING:
+    from mimo.services.procedures.definition import Definition
+
+log = logging.getLogger(__name__)
+
+PLACES = 100
+LARGEST_CONTEXT = 1024 * 1024  # as JSON; it is written with every turn that changes it
+# A tool that is about to answer when mimo stops may: what it did is then known.
+GRACE = 2.0
+# The database is away, or the disk full; what has happened is kept until it can be saved.
+PATIENCE = 1.0
+
+
+class Runner:
+    """A supervised child. `bear` starts the child of a run, or says what became of it (see starting.py)."""
+
+    def __init__(
+        self,
+        database: Database,
+        registry: Registry,
+        events: Events,
+        call: CallTool,
+        find: Find,
+        *,
+        clock: Callable[[], int],
+        places: int = PLACES,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._database = database
+        self._registry = registry
+        self._events = events
+        self._call = call
+        self._repeatable = repeatable_by(find)
+        self._clock = clock
+        self._chance = chance
+        self._most = places
+        self._engine: Any = None
+        self._nursery: trio.Nursery | None = None
+        self.turns = 0
+        self._begin_anew()
+        self.bear: Callable[[Live, Definition, Bear], Any] | None = None
+
+    def _begin_anew(self) -> None:
+        self._stopping = False
+        self._quiet = trio.Event()
+        self._live: dict[int, Live] = {}
+        self._flying: dict[tuple[int, int], trio.CancelScope] = {}
+        self._watched: dict[int, trio.Event] = {}
+        self.places = Places(self._most, lambda id_: self.post(id_, Granted()))
+        self.timers = Timers(self._clock, lambda id_: self.post(id_, TimePassed()))
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Every run goes on where it was."""
+        self._begin_anew()
+        async with trio.open_nursery() as outer:
+            await outer.start(self._serve)
+            task_status.started()
+            try:
+                await trio.sleep_forever()
+            finally:
+                self._stopping = True
+                self._note_quiet()
+                with trio.move_on_after(GRACE, shield=True):
+                    await self._quiet.wait()
+                if self._nursery is not None:
+                    self._nursery.cancel_scope.cancel()
+                self._nursery = None
+
+    def post(self, id_: int, happening: Happening, reply: Reply | None = None) -> None:
+        """This has happened to this run; turns are made of it in order."""
+        live = self._live.get(id_)
+        if live is None:
+            live = self._live[id_] = Live(id_)
+        live.inbox.append((happening, reply))
+        self._wake(live)
+
+    async def ask(self, id_: int, happening: Happening) -> str:
+        """The same, and what became of it: durable when answered.
+
+        Raises:
+            NotFound, Conflict, InvalidArguments, Busy: nothing came of it.
+            Unavailable: procedures are not running.
+        """
+        self.require_running()
+        reply = Reply()
+        self.post(id_, happening, reply)
+        await reply.done.wait()
+        if reply.error is not None:
+            raise reply.error
+        return reply.said
+
+    def changed(self, id_: int) -> trio.Event:
+        """Is set after the next turn of this run."""
+        return self._watched.setdefault(id_, trio.Event())
+
+    def adopt(self, live: Live, definition: Definition, advanced: Advanced) -> None:
+        """A run that has just been begun and saved."""
+        self._live[live.id] = live
+        self._settle(live, definition, advanced)
+        self._put_away(live)
+
+    async def engine(self) -> Any:
+        """The module, imported by the first run: until then nobody pays for it."""
+        if self._engine is None:
+            name = "mimo.services.procedures.engine"
+            self._engine = await trio.to_thread.run_sync(
+                partial(import_module, name), limiter=trio.CapacityLimiter(1)
+            )
+        return self._engine
+
+    def advanced(
+        self, engine: Any, definition: Definition, id_: int, run: Run, happening: Happening
+    ) -> Advanced:
+        """A turn, not saved yet."""
+        given = {
+            "chance": self._chance(),
+            "may_act": not self._stopping and self.places.may_have(id_),
+            "repeatable": self._repeatable,
+        }
+        made: Advanced = engine.advance(definition, run, happening, self._clock(), **given)
+        if made.run.context is not run.context:
+            size = len(json.dumps(made.run.context))
+            if size > LARGEST_CONTEXT and not isinstance(happening, Overgrown):
+                message = (
+                    f"its context would have {size:,} bytes and may have {LARGEST_CONTEXT:,}: keep less in it"
+                )
+                return self.advanced(engine, definition, id_, run, Overgrown(message))
+        return made
+
+    def require_running(self) -> None:
+        if self._nursery is None or self._stopping:
+            raise Unavailable("procedures are starting or stopping; try again", after=1)
+
+    async def _serve(self, *, task_status: trio.TaskStatus[None]) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.cancel_scope.shield = True  # ends after its grace, when `run` says so
+            self._nursery = nursery
+            await self._recover()
+            nursery.start_soon(self.timers.run)
+            task_status.started()
+
+    async def _recover(self) -> None:
+        rows = await self._database.read(stored.unfinished)
+        set_back = self._clock() < await self._database.read(stored.last_change)
+        for row in rows:
+            idle = row.status in {"waiting", "needs_attention"} and '"phase": "child"' not in row.run
+            if idle and not set_back:
+                self.timers.set(row.id, row.wake_at)
+                continue
+            self._live[row.id] = live = Live(row.id)
+            load(live, row)
+            self.post(row.id, Recovered())
+
+    def _wake(self, live: Live) -> None:
+        if not live.busy and self._nursery is not None:
+            live.busy = True
+            self._nursery.start_soon(self._work, live)
+
+    async def _work(self, live: Live) -> None:
+        """Turns, until nothing more has happened."""
+        while live.inbox:
+            happening, reply = live.inbox.popleft()
+            try:
+                said = await self._turn(live, happening, may_refuse=reply is not None)
+            except MimoError as error:
+                if reply is None:
+                    log.info("run %d: %s came to nothing: %s", live.id, type(happening).__name__, error)
+                else:
+                    reply.error = error
+            else:
+                if reply is not None:
+                    reply.said = said
+            finally:
+                if reply is not None:
+                    reply.done.set()
+        live.busy = False
+        self._put_away(live)
+        self._note_quiet()
+
+    async def _turn(self, live: Live, happening: Happening, *, may_refuse: bool) -> str:
+        engine = await self.engine()
+        if live.run is None:
+            row = await self._when_there(self._database.read, stored.found, live.id)
+            if row is None:
+                raise NotFound(f"no run r{live.id}")
+            load(live, row)
+        before = live.run
+        assert before is not None
+        try:
+            definition = await self._registry.of(live.definition_id)
+            advanced = self.advanced(engine, definition, live.id, before, happening)
+        except (Conflict, InvalidArguments, NotFound, Busy):
+            raise
+        except Exception as error:
+            await self._set_aside(live, happening, error)
+            raise Unusable(f"run r{live.id} cannot go on: {error}") from error
+        if advanced.entries or advanced.run.wake != before.wake or advanced.run.status != before.status:
+            if advanced.run.holds_place:
+                self.places.take(live.id)  # before anybody else sees it free
+            try:
+                await self._save(live, before, advanced, may_refuse=may_refuse)
+            except MimoError:
+                if not before.holds_place:
+                    self.places.leave(live.id)
+                raise
+        self._settle(live, definition, advanced)
+        return advanced.said
+
+    async def _save(self, live: Live, before: Run, advanced: Advanced, *, may_refuse: bool) -> None:
+        """As often as it takes. What was durable though its answer was lost is found out by the turn's number."""
+        saved = saved_of(before, advanced)
+        frees = advanced.run.status in ENDED
+        while True:
+            try:
+                await self._database.write(
+                    stored.save, live.id, live.turn, saved, advanced.run.saved_at, frees=frees
+                )
+            except Conflict:
+                row = await self._when_there(self._database.read, stored.found, live.id)
+                if row is None or row.run != saved.run:
+                    live.run = None
+                    raise
+            except Unavailable as error:
+                if may_refuse and isinstance(error, StorageFull):
+                    raise
+                await self._wait_for_database(live.id, error)
+                continue
+            live.run = advanced.run
+            live.turn += 1
+            self.turns += 1
+            return
+
+    async def _set_aside(self, live: Live, happening: Happening, error: Exception) -> None:
+        """A definition that is damaged, or a bug of ours, stops one run and no other."""
+        log.error("run %d cannot go on after %s", live.id, type(happening).__name__, exc_info=error)
+        said = f"{type(error).__name__}: {error}"[:500]
+        await self._when_there(self._database.write, stored.set_aside, live.id, said, self._clock())
+        live.run = None
+        self.places.leave(live.id)
+        self.places.forget(live.id)
+
+    async def _when_there(self, ask: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
+        """What the database says, as soon as it is there."""
+        while True:
+            try:
+                return await ask(*arguments)
+            except Unavailable as error:
+                await self._wait_for_database(0, error)
+
+    async def _wait_for_database(self, id_: int, error: Unavailable) -> None:
+        log.warning("run %d waits for the database: %s", id_, error)
+        await trio.sleep(PATIENCE)
+
+    def _settle(self, live: Live, definition: Definition, advanced: Advanced) -> None:
+        """It is durable: now it may be acted on, and told."""
+        run = advanced.run
+        for intent in advanced.intents:
+            if (
+                isinstance(intent, Stop)
+                and (scope := self._flying.pop((live.id, intent.step), None)) is not None
+            ):
+                scope.cancel()
+        if run.holds_place:
+            self.places.take(live.id)
+        else:
+            self.places.leave(live.id)
+        if run.needs_place and not self._stopping:
+            self.places.queue(live.id)
+        else:
+            self.places.forget(live.id)
+        self.timers.set(live.id, run.wake)
+        for intent in advanced.intents:
+            self._intend(live, definition, intent)
+        if advanced.entries:
+            self._tell(live, definition, run)
+        if run.status in ENDED and live.parent is not None:
+            self.post(live.parent.id, ended_child(live.parent, run))
+        if (watched := self._watched.pop(live.id, None)) is not None:
+            watched.set()
+
+    def _intend(self, live: Live, definition: Definition, intent: Any) -> None:
+        assert self._nursery is not None
+        match intent:
+            case Act():
+                scope = self._flying[live.id, intent.step] = trio.CancelScope()
+                self._nursery.start_soon(self._act, live.id, intent, live.client, scope)
+            case Bear():
+                assert self.bear is not None
+                self._nursery.start_soon(self.bear, live, definition, intent)
+            case Stop():
+                self._nursery.start_soon(self._stop_child, live.id, intent)
+            case _:
+                raise TypeError(f"nobody knows how to do {intent}")
+
+    async def _act(self, id_: int, act: Act, client: Client, scope: trio.CancelScope) -> None:
+        with scope:
+            try:
+                happened = await acted(self._call, act, client)
+            finally:
+                if self._flying.get((id_, act.step)) is scope:
+                    del self._flying[id_, act.step]
+            self.post(id_, happened)
+        self._note_quiet()
+
+    async def _stop_child(self, parent: int, stop: Stop) -> None:
+        child = await self._database.read(stored.child_of, parent, stop.step)
+        if child is not None:
+            self.post(child, Interrupt(stop.rollback))
+
+    def _tell(self, live: Live, definition: Definition, run: Run) -> None:
+        name = f"r{live.id}"
+        prompt = next((each.prompt for each in run.activities if each.prompt), "")
+        parent = "" if live.parent is None else f"r{live.parent.id}"
+        self._events.publish(
+            news.Updated(
+                name,
+                definition.name,
+                definition.version,
+                run.status.value,
+                run.state,
+                run.entries,
+                prompt,
+                parent,
+            )
+        )
+        if run.status in ENDED:
+            trouble = "" if run.trouble is None else run.trouble.kind
+            self._events.publish(
+                news.Ended(name, definition.name, definition.version, run.status.value, trouble)
+            )
+
+    def _note_quiet(self) -> None:
+        if self._stopping and not self._flying and not any(each.busy for each in self._live.values()):
+            self._quiet.set()
+
+    def _put_away(self, live: Live) -> None:
+        """What waits is in the database, and needs no memory."""
+        idle = not live.busy and not live.inbox
+        if idle and (live.run is None or not (live.run.holds_place or live.run.needs_place)):
+            self._live.pop(live.id, None)

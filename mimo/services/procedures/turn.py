@@ -1,0 +1,171 @@
+"""One turn of the engine: a run being changed, the lines and intents that come of it. Lives as long as the call."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from mimo.services.procedures.definition import Definition
+from mimo.services.procedures.happenings import Act, Advanced, Bear, Entry, Intent, Stop
+from mimo.services.procedures.runs import ENDED, Activity, Phase, Run, Status, Trouble
+
+PREVIEW = 500  # characters of a result that the history shows
+
+
+class Turn:
+    """`repeatable` says of a tool whether it is harmless to call twice; `chance` is between 0 and 1."""
+
+    def __init__(
+        self,
+        definition: Definition,
+        run: Run,
+        now: int,
+        *,
+        chance: float,
+        may_act: bool,
+        repeatable: Callable[[str], bool],
+    ) -> None:
+        self.definition = definition
+        self.now = now
+        self.chance = chance
+        self.may_act = may_act
+        self.repeatable = repeatable
+        self.before = run
+        self.state = run.state
+        self.status = run.status
+        self.context: dict[str, Any] = dict(run.context)
+        self._remembered = False
+        self.activities = {each.step: each for each in run.activities}
+        self.results = dict(run.results)
+        self.broken = run.broken
+        self.done = list(run.done)
+        self.mailbox = list(run.mailbox)
+        self.visits = dict(run.visits)
+        self.steps = run.steps
+        self.deadline = run.deadline
+        self.paused_at = run.paused_at
+        self.interrupted = run.interrupted
+        self.halted = run.halted
+        self.ending = run.ending
+        self.undone = run.undone
+        self.trouble = run.trouble
+        self.output = run.output
+        self.said = ""
+        self._entries: list[Entry] = []
+        self._intents: list[Intent] = []
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDED
+
+    def tell(
+        self, kind: str, *, state: str = "", step: int = 0, attempt: int = 0, detail: Any = None
+    ) -> None:
+        number = self.before.entries + len(self._entries) + 1
+        self._entries.append(Entry(number, kind, state or self.state, step, attempt, detail))
+
+    def intend(self, intent: Intent) -> None:
+        self._intents.append(intent)
+
+    def remember(self, name: str, value: Any) -> None:
+        """Put this into the context."""
+        self.context[name] = value
+        self._remembered = True
+
+    def next_step(self) -> int:
+        self.steps += 1
+        return self.steps
+
+    def put(self, activity: Activity) -> Activity:
+        self.activities[activity.step] = activity
+        return activity
+
+    def take_off(self, activity: Activity) -> None:
+        """It is over, one way or another. Whoever still works on it is told to stop."""
+        del self.activities[activity.step]
+        if activity.phase in {Phase.FLYING, Phase.CHILD}:
+            self.intend(Stop(activity.step, rollback=True))
+
+    def take_all_off(self) -> None:
+        for each in list(self.activities.values()):
+            self.take_off(each)
+
+    def launch(self, activity: Activity, *, patience: float | None) -> None:
+        """Call its tool, or queue for a place."""
+        if not self.may_act:
+            self.put(replace(activity, phase=Phase.QUEUED, due=None, trouble=None))
+            return
+        due = None if patience is None else self.now + round(patience * 1000)
+        flying = self.put(replace(activity, phase=Phase.FLYING, due=due, trouble=None))
+        call = flying.call or {}
+        key = f"procedure {self.before.uid} {flying.step} {flying.keyed}"
+        self.intend(Act(flying.step, flying.attempt, key, call["tool"], call["arguments"]))
+        self.tell(
+            "undoing" if flying.undoes else "acting",
+            state=flying.state,
+            step=flying.step,
+            attempt=flying.attempt,
+            detail={"tool": call["tool"], **({"branch": flying.branch} if flying.branch else {})},
+        )
+
+    def bear(self, activity: Activity) -> None:
+        """See to its child."""
+        call = activity.call or {}
+        self.intend(
+            Bear(activity.step, activity.attempt, call["procedure"], call.get("version"), call["input"])
+        )
+
+    def advanced(self) -> Advanced:
+        run = Run(
+            id=self.before.id,
+            uid=self.before.uid,
+            state=self.state,
+            context=self.context if self._remembered else self.before.context,
+            status=self._status(),
+            activities=tuple(self.activities.values()),
+            results=self.results,
+            broken=self.broken,
+            done=tuple(self.done),
+            mailbox=tuple(self.mailbox),
+            visits=self.visits,
+            steps=self.steps,
+            entries=self.before.entries + len(self._entries),
+            deadline=self.deadline,
+            paused_at=self.paused_at,
+            interrupted=self.interrupted,
+            halted=self.halted,
+            ending=self.ending,
+            undone=self.undone,
+            trouble=self.trouble,
+            output=self.output,
+            saved_at=self.now,
+            depth=self.before.depth,
+        )
+        return Advanced(run, tuple(self._entries), tuple(self._intents), self.said)
+
+    def _status(self) -> Status:
+        if self.ended:
+            return self.status
+        if self.interrupted:
+            return Status.INTERRUPTED
+        phases = {each.phase for each in self.activities.values()}
+        if Phase.STUCK in phases and Phase.FLYING not in phases:
+            return Status.NEEDS_ATTENTION
+        if self.ending is not None:
+            return Status.COMPENSATING
+        if Phase.FLYING in phases:
+            return Status.RUNNING
+        return Status.PENDING if Phase.QUEUED in phases else Status.WAITING
+
+
+def as_error(trouble: Trouble, state: str) -> Mapping[str, Any]:
+    """As guards see it."""
+    return {"kind": trouble.kind, "message": trouble.message, "state": state}
+
+
+def preview(value: Any) -> Any:
+    """A result as the history keeps it: small ones whole."""
+    text = json.dumps(value, ensure_ascii=False)
+    return value if len(text) <= PREVIEW else f"{text[: PREVIEW - 3]}..."

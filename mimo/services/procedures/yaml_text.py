@@ -1,0 +1,66 @@
+"""YAML, as far as it says what JSON says: no tags, no aliases, no dates, and `on` is a word. Needs the optional PyYAML."""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+from typing import Any
+
+from mimo.errors import InvalidArguments, Unavailable
+
+# YAML 1.2's own JSON-like schema: in YAML 1.1 `on` would be true and 22:30 a number.
+_SCALARS = (
+    ("bool", r"true|false", "tf"),
+    ("int", r"-?(?:0|[1-9][0-9]{0,17})", "-0123456789"),
+    ("float", r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?", "-0123456789"),
+    ("null", r"null|~|", ["n", "~", ""]),
+)
+
+
+def read_yaml(text: str) -> Any:
+    """What the text says, as JSON would have it.
+
+    Raises:
+        InvalidArguments: it is no YAML, or says more than JSON can.
+        Unavailable: PyYAML is not installed.
+    """
+    try:
+        yaml: Any = import_module("yaml")
+    except ImportError as error:
+        raise Unavailable(
+            "YAML needs PyYAML (pip install 'mimo[yaml]'); the same as JSON needs nothing"
+        ) from error
+
+    safe: Any = yaml.SafeLoader
+
+    class Loader(safe):
+        yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 (PyYAML's own way)
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.YAMLError("aliases (*name) are not read: a few lines of them become gigabytes")
+            return safe.compose_node(self, parent, index)
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            names = [each.value for each, _ in node.value]
+            for name in names:
+                if not isinstance(name, str):
+                    raise yaml.YAMLError("names are plain words")
+                if names.count(name) > 1:
+                    raise yaml.YAMLError(f"{name[:64]!r} stands twice in one mapping")
+            return {key.value: self.construct_object(value, deep=True) for key, value in node.value}
+
+    for kind, pattern, first in _SCALARS:
+        Loader.add_implicit_resolver(
+            f"tag:yaml.org,2002:{kind}", re.compile(rf"^(?:{pattern})$"), list(first)
+        )
+    for kind in ("timestamp", "binary", "set", "omap", "pairs", "merge"):
+        Loader.add_constructor(f"tag:yaml.org,2002:{kind}", Loader.construct_undefined)
+    Loader.add_constructor("tag:yaml.org,2002:map", Loader.construct_mapping)
+    try:
+        return yaml.load(text, Loader)  # a safe loader, made stricter
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        said = " ".join(str(error).split())[:300]
+        raise InvalidArguments(
+            f"this is no procedure that could run: not YAML: {said}", problems=[]
+        ) from error

@@ -1,0 +1,174 @@
+"""Procedures as they are defined: added, never changed, deactivated; each with the engram under which it is found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import apsw
+
+from mimo.errors import Conflict, NotFound
+from mimo.storage.engram_add import Draft
+from mimo.storage.engram_add import add as add_engrams
+from mimo.storage.engram_changes import By, Changes, Retell, change
+from mimo.storage.sql import rows, run, value
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One version of one procedure."""
+
+    id: int
+    name: str
+    major: int
+    minor: int
+    body: str
+    hash: bytes
+    active: bool
+    source: str
+    engram_id: int | None
+    created_at: int
+
+
+_COLUMNS = "id, name, major, minor, body, hash, active, source, engram_id, created_at"
+
+
+def define(
+    db: apsw.Connection,
+    name: str,
+    version: tuple[int, int],
+    body: str,
+    hash_: bytes,
+    source: str,
+    namespace: str,
+    draft: Draft,
+    by: By,
+    retell: Retell,
+) -> tuple[int, bool]:
+    """Its id, and whether it is new. The same again makes it active again.
+
+    `draft` is what memory finds it by; it takes the place of the older versions' when this is the latest.
+
+    Raises:
+        Conflict: this version is there, and says something else.
+    """
+    known = rows(
+        db, "SELECT id, hash, active FROM procedure_definitions WHERE name = ? AND major = ? AND minor = ?",
+        (name, *version),
+    )  # fmt: skip
+    if known:
+        id_, there, active = known[0]
+        if there != hash_:
+            raise Conflict(
+                f"{name} {version[0]}.{version[1]} is defined already, and differs; give what you have a higher version"
+            )
+        if active:
+            return id_, False
+        run(db, "UPDATE procedure_definitions SET active = 1 WHERE id = ?", (id_,))
+    else:
+        run(
+            db,
+            "INSERT INTO procedure_definitions (name, major, minor, body, hash, source, created_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (name, *version, body, hash_, source, by.now),
+        )
+        id_ = db.last_insert_rowid()
+    latest = rows(
+        db,
+        "SELECT id FROM procedure_definitions WHERE name = ? AND active = 1 ORDER BY major DESC, minor DESC LIMIT 1",
+        (name,),
+    )[0][0]
+    if latest == id_:
+        _forget_engrams(db, name, by, retell)
+        engram, _ = add_engrams(db, namespace, [draft], by.now, by.action)[0]
+        run(db, "UPDATE procedure_definitions SET engram_id = ? WHERE id = ?", (engram, id_))
+    return id_, not known
+
+
+def deactivate(
+    db: apsw.Connection, name: str, version: tuple[int, int] | None, by: By, retell: Retell
+) -> list[tuple[int, int]]:
+    """The versions that begin no more runs: this one, or all. Those that run finish.
+
+    Raises:
+        NotFound: there is none.
+    """
+    found = rows(
+        db, "SELECT major, minor, active FROM procedure_definitions WHERE name = ? ORDER BY major, minor", (name,)
+    )  # fmt: skip
+    wanted = [(major, minor) for major, minor, _ in found if version in (None, (major, minor))]
+    if not wanted:
+        raise NotFound(
+            f"no procedure {name!r}" + (f" of version {version[0]}.{version[1]}" if version else "")
+        )
+    gone = [(major, minor) for major, minor, active in found if active and (major, minor) in wanted]
+    for each in wanted:
+        run(
+            db, "UPDATE procedure_definitions SET active = 0 WHERE name = ? AND major = ? AND minor = ?",
+            (name, *each),
+        )  # fmt: skip
+    if value(db, "SELECT 1 FROM procedure_definitions WHERE name = ? AND active = 1", (name,)) is None:
+        _forget_engrams(db, name, by, retell)
+    return gone
+
+
+def defined(db: apsw.Connection) -> list[Kept]:
+    """Every version of every procedure; by name, the latest first."""
+    found = rows(
+        db, f"SELECT {_COLUMNS} FROM procedure_definitions ORDER BY name, major DESC, minor DESC"  # noqa: S608
+    )  # fmt: skip
+    return [_kept(row) for row in found]
+
+
+def definition(db: apsw.Connection, id_: int) -> Kept | None:
+    found = rows(db, f"SELECT {_COLUMNS} FROM procedure_definitions WHERE id = ?", (id_,))  # noqa: S608
+    return _kept(found[0]) if found else None
+
+
+def version_of(db: apsw.Connection, name: str, version: tuple[int, int] | None) -> Kept | None:
+    """This version, or the highest that is active."""
+    if version is None:
+        found = rows(
+            db,
+            f"SELECT {_COLUMNS} FROM procedure_definitions WHERE name = ? AND active = 1"  # noqa: S608
+            " ORDER BY major DESC, minor DESC LIMIT 1",
+            (name,),
+        )
+    else:
+        found = rows(
+            db,
+            f"SELECT {_COLUMNS} FROM procedure_definitions WHERE name = ? AND major = ? AND minor = ?",  # noqa: S608
+            (name, *version),
+        )
+    return _kept(found[0]) if found else None
+
+
+def names(db: apsw.Connection) -> list[str]:
+    return [row[0] for row in rows(db, "SELECT DISTINCT name FROM procedure_definitions ORDER BY name")]
+
+
+def _forget_engrams(db: apsw.Connection, name: str, by: By, retell: Retell) -> None:
+    """Those of all versions: only the latest is found."""
+    found = rows(
+        db, "SELECT e.id FROM procedure_definitions AS d JOIN engrams AS e ON e.id = d.engram_id WHERE d.name = ?",
+        (name,),
+    )  # fmt: skip
+    ids = list(dict.fromkeys(cast("int", row[0]) for row in found))
+    change(db, ids, Changes(state="forgotten"), "forgotten", by, retell)
+    run(db, "UPDATE procedure_definitions SET engram_id = NULL WHERE name = ?", (name,))
+
+
+def _kept(row: tuple[object, ...]) -> Kept:
+    id_, name, major, minor, body, hash_, active, source, engram_id, created_at = row
+    return Kept(
+        cast("int", id_),
+        cast("str", name),
+        cast("int", major),
+        cast("int", minor),
+        cast("str", body),
+        cast("bytes", hash_),
+        bool(active),
+        cast("str", source),
+        cast("int | None", engram_id),
+        cast("int", created_at),
+    )
