@@ -37,7 +37,9 @@ def test_help_fits_a_screen_and_documents_the_exit_codes(mimo: Run) -> None:
 def test_every_command_explains_itself_and_exists(name: str) -> None:
     command = COMMANDS[name]
     assert explain(command).startswith(f"usage: mimo {command.name}".rstrip())
-    assert command.summary in overview() + overview(name.partition(" ")[0])  # a large family has a page of its own
+    assert command.summary in overview() + overview(
+        name.partition(" ")[0]
+    )  # a large family has a page of its own
     module = __import__(
         f"mimo.{'' if command.module == 'bridge' else 'cli.'}{command.module}", fromlist=["_"]
     )

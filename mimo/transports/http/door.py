@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import errno
-import math
 import logging
+import math
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
