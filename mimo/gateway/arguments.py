@@ -89,6 +89,8 @@ def _place(loc: Path, schema: JsonObject, type_: str) -> tuple[Path, JsonObject]
             node = cast("JsonObject", node["additionalProperties"])
         elif type_ == "extra_forbidden" or node.get("additionalProperties") is True:
             return (*path, part), {}
+        elif not path and isinstance(part, str):  # an argument that is taken, but not shown to agents
+            return (part,), {}
         else:
             break
         path.append(part)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, cast
 
-from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.json_schema import SkipJsonSchema
 
 from mimo.services.memory.arguments import Format, Name, Namespace, When
@@ -42,6 +42,12 @@ def _thing(name: str) -> str:
     return name.strip()
 
 
+def _sure(confidence: float) -> float:
+    if not 0 <= confidence <= 1:
+        raise ValueError(f"a confidence is from 0 to 1 (got {confidence})")
+    return confidence
+
+
 def _text(text: str) -> str:
     if len(text) > LONGEST_TEXT:
         raise ValueError(f"at most {LONGEST_TEXT:,} characters (got {len(text):,}); teach it in parts")
@@ -59,7 +65,7 @@ def _text(text: str) -> str:
 LATER = ConfigDict(defer_build=True)
 Thing: TypeAlias = Annotated[str, AfterValidator(_thing)]
 Text: TypeAlias = Annotated[str, AfterValidator(_text)]
-Sure: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+Sure: TypeAlias = Annotated[float, AfterValidator(_sure)]
 Type: TypeAlias = Annotated[str, Field(max_length=100), AfterValidator(_text)]
 
 
@@ -84,9 +90,21 @@ class Item(Arguments):
     engram: Name | None = None
 
 
+def _fact(given: Any) -> Any:
+    if isinstance(given, list) and len(cast("list[Any]", given)) == 3:
+        return dict(zip(("subject", "predicate", "object"), cast("list[Any]", given), strict=True))
+    if (
+        not isinstance(given, dict)
+        or not {"subject", "predicate", "object"} <= cast("dict[str, Any]", given).keys()
+    ):
+        raise ValueError("a fact is [subject, predicate, object], or an object with these")
+    return cast("dict[str, Any]", given)
+
+
 # A list of three names, or an object with more; clients are told of the list only.
 Triple: TypeAlias = Annotated[
-    Annotated[list[Thing], Field(min_length=3, max_length=3)] | Item,
+    Item,
+    BeforeValidator(_fact),
     WithJsonSchema({"type": "array", "items": {"type": "string"}}),
 ]
 

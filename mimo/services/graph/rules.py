@@ -17,7 +17,7 @@ MOST_CLAUSES = 5
 MOST_RULES = 200
 LONGEST_RULE = 1_000
 # A thing, a variable, or a quoted name of several words.
-TERM = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([^\s,"']+))""")
+TERM = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([^\s,"'][^\s,]*))""")
 VARIABLE = re.compile(r"\?\w+|[a-z]\d?")
 
 

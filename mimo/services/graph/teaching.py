@@ -186,18 +186,11 @@ def _items(asked: Knowledge) -> list[tuple[str, Item]]:
                                                subject_type=asked.subject_type, object_type=asked.object_type)))  # fmt: skip
     common = _common(asked)
     for at, triple in enumerate(asked.triples):
-        where = f"triples[{at}]: "
-        if isinstance(triple, list):
-            subject, predicate, object_ = triple
-            items.append((where, _plain(common, subject, predicate, object_)))
-        else:
-            lacking = {name: each for name, each in common.items() if getattr(triple, name) is None and each}
-            items.append((where, triple.model_copy(update=lacking) if lacking else triple))
+        lacking = {
+            name: each for name, each in common.items() if each is not None and getattr(triple, name) is None
+        }
+        items.append((f"triples[{at}]: ", triple.model_copy(update=lacking) if lacking else triple))
     return items
-
-
-def _plain(common: dict[str, Any], subject: str, predicate: str, object_: str) -> Item:
-    return Item.model_construct(**common, subject=subject, predicate=predicate, object=object_)
 
 
 def _common(asked: Knowledge) -> dict[str, Any]:
