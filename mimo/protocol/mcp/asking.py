@@ -31,7 +31,7 @@ from mimo.tool import JsonObject
 OFFERED: JsonObject = {"roots": {}, "sampling": {}, "elicitation": {"form": {}, "url": {}}}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answered:
     """The answer to a request of ours: a result, or a failure."""
 

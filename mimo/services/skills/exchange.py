@@ -28,12 +28,13 @@ class Refused(Unavailable):
 class Exchange:
     """Whoever asked waits on it; whoever reads from the skill fills it."""
 
-    __slots__ = ("_news", "answer", "call", "id", "lost", "method", "notes", "pending", "scope")
+    __slots__ = ("_news", "answer", "began", "call", "id", "lost", "method", "notes", "pending", "scope")
 
     def __init__(self, number: int, method: str, call: Call | None) -> None:
         self.id = number
         self.method = method
         self.call = call
+        self.began = trio.current_time()
         self.answer: Answered | None = None
         self.lost: MimoError | None = None
         self.notes = deque[Progressed | Told | Asked]()

@@ -10,7 +10,7 @@ from typing import Any, Protocol, cast
 
 import trio
 
-from mimo.errors import MimoError, Unavailable
+from mimo.errors import MimoError, TooSlow, Unavailable
 from mimo.protocol import jsonrpc
 from mimo.protocol.jsonrpc import METHOD_NOT_FOUND, Failure, Id, Lines, Malformed, Object
 from mimo.protocol.mcp.asking import (
@@ -36,7 +36,7 @@ MOST_PARKED = 100
 PARKED_FOR = 600.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sent:
     """A frame, and what is in it, for ways of sending that look at that."""
 
@@ -44,6 +44,7 @@ class Sent:
     id: Id | None
     method: str
     params: Object
+    soon: bool = False  # others are on their way, so it may leave with them
 
 
 class Wire(Protocol):
@@ -129,13 +130,13 @@ class Link:
     def notify(self, method: str) -> None:
         self._wire.send(Sent(jsonrpc.notification(method), None, method, {}))
 
-    def give_up(self, exchange: Exchange, reason: str = "") -> None:
+    def give_up(self, exchange: Exchange, reason: str = "", error: MimoError | None = None) -> None:
         """Nobody waits for this any more. Nothing happens if it is over."""
         self._exchanges.pop(exchange.id, None)
         if exchange.over:
             return
         frame = self._asking.cancel(exchange.id, reason)
-        exchange.settle(None, Unavailable("given up"))
+        exchange.settle(None, error or Unavailable("given up"))
         if frame is not None and exchange.method != "initialize":  # which must not be cancelled
             try:
                 self._wire.send(
@@ -174,6 +175,20 @@ class Link:
             if until < trio.current_time():
                 del self._parked[ticket]
                 self.give_up(exchange, "nobody answered")
+
+    def end_overdue(self, now: float, patience: float, name: str) -> float:
+        """End what was asked longer than `patience` ago. Gives when to look again; who asks waits for at most as long.
+
+        What waits for a person is not the skill's to hurry.
+        """
+        for exchange in list(self._exchanges.values()):
+            if exchange.pending is not None or exchange.scope is not None or exchange.method in _LASTING:
+                continue
+            if exchange.began + patience > now:
+                return exchange.began + patience
+            late = TooSlow(f"{name} did not answer within {patience:g} s", seconds=patience)
+            self.give_up(exchange, "too slow", late)
+        return now + patience
 
     # Hearing.
 
@@ -250,7 +265,7 @@ class Link:
             raise Refused(f"the arguments are too large for a message ({len(frame)} bytes)")
         self._exchanges[number] = exchange
         try:
-            self._wire.send(Sent(frame, number, method, params))
+            self._wire.send(Sent(frame, number, method, params, len(self._exchanges) > 1))
         except Unavailable:
             self._asking.forget(number)
             del self._exchanges[number]

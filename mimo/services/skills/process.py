@@ -93,14 +93,14 @@ class Process:
         self._size = 0
         self._news = trio.Event()
 
-    def send(self, frame: bytes) -> None:
-        """Write a line, at once if it goes. Never waits.
+    def send(self, frame: bytes, *, soon: bool = False) -> None:
+        """Write a line, at once if it goes, or `soon` with others of this turn of the loop. Never waits.
 
         Raises:
             Unavailable: it does not read what it was sent before.
         """
         data = frame + b"\n"
-        if not self._waiting:
+        if not self._waiting and not soon:
             try:
                 written = os.write(self._in, data)
             except BlockingIOError:
@@ -122,18 +122,18 @@ class Process:
             await self._news.wait()
             self._news = trio.Event()
             while self._waiting:
-                await wait_writable(self._in)
+                data = b"".join(self._waiting) if len(self._waiting) > 1 else self._waiting[0]
+                self._waiting.clear()
                 try:
-                    written = os.write(self._in, self._waiting[0])
+                    written = os.write(self._in, data)
                 except BlockingIOError:
-                    continue
+                    written = 0
                 except OSError:
                     return
                 self._size -= written
-                if written == len(self._waiting[0]):
-                    self._waiting.popleft()
-                else:
-                    self._waiting[0] = self._waiting[0][written:]
+                if written < len(data):
+                    self._waiting.appendleft(data[written:])
+                    await wait_writable(self._in)
 
     async def read(self) -> bytes:
         """What it has said; nothing at its end."""

@@ -84,7 +84,7 @@ class _Lines:
         self._process = process
 
     def send(self, sent: Sent) -> None:
-        self._process.send(sent.frame)
+        self._process.send(sent.frame, soon=sent.soon)
 
     def agreed(self, revision: Revision) -> None:
         pass  # on a pipe each message says enough

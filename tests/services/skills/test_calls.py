@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from mimo.errors import InvalidArguments, TooSlow, Unavailable, UnknownTool
-from mimo.services.skills import news
+from mimo.observability.news import ToolCalled
 from mimo.services.skills.exchange import Refused
 from mimo.services.skills.skill import Patience
 
@@ -89,7 +89,7 @@ async def test_a_cancelled_call_is_cancelled_in_the_skill(lot: Lot, fake: Fake) 
         skill = house.service.skills["fake"]
         await house.until(lambda: any("cancelled" in line for line in skill.words.lines))
         assert skill.busy == 0
-        assert house.told(news.SkillCalled)[-1].outcome == "cancelled"
+        assert house.told(ToolCalled)[-1].outcome == "cancelled"
 
 
 async def test_a_call_that_takes_too_long_is_ended(lot: Lot, fake: Fake) -> None:

@@ -133,7 +133,8 @@ async def test_a_crashed_skill_comes_back_by_itself_and_a_crash_loop_is_told_onc
             (pid,) = json.loads(await house.text("fake_pid"))
             pids.add(pid)
             os.kill(pid, signal.SIGKILL)
-            await house.until(lambda count=len(pids): len(house.told(news.SkillStopped)) >= count)
+            ended = len(pids)
+            await house.until(lambda ended=ended: len(house.told(news.SkillStopped)) >= ended)
         assert len(pids) == 4
         await house.until(lambda: bool(house.told(news.SkillFailed)))
         assert "4 times" in house.told(news.SkillFailed)[0].error
