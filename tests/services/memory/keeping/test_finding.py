@@ -29,7 +29,7 @@ async def test_text_and_data_are_never_given_both(memory: Any) -> None:
     assert json.loads(answer.as_text()) == answer.data
     hit = answer.data["results"][0]
     assert {"id", "content", "kind", "namespace", "score", "references", "session", "created_at"} <= set(hit)
-    assert set(answer.data) == {"results", "arms", "abstained", "cursor"}
+    assert set(answer.data) == {"results", "arms", "abstained", "relevance", "cursor"}
 
 
 async def test_a_cursor_leads_through_all_of_it_without_repeating(memory: Any) -> None:
