@@ -1,9 +1,13 @@
 """The tools, resources and prompts that the official conformance suite expects, behind our own dispatch and HTTP door.
 
-Run as a program it prints the address of its MCP endpoint and serves until it is stopped.
+Run as a program it prints the address of its MCP endpoint and serves until it is stopped. With `--gateway` that is a
+mimo which has none of these things, but a skill that has: this same program, with `--stdio`.
 """
 
 import json
+import os
+import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -19,6 +23,9 @@ from mimo.gateway.toolbox import Toolbox
 from mimo.observability.events import Events
 from mimo.observability.metrics import Metrics
 from mimo.protocol.mcp.about import ServerInfo
+from mimo.services.skills.service import Skills
+from mimo.services.skills.skill import Patience
+from mimo.supervision import Supervisor
 from mimo.tool import (
     Answer,
     Arguments,
@@ -35,6 +42,7 @@ from mimo.tool import (
 )
 from mimo.transports.desk import Desk
 from mimo.transports.http.mcp import McpOverHttp
+from mimo.transports.stdio import StdioDoor
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 WAV = "UklGRiQAAABXQVZFZm10IBAAAAABAAEAQB8AAIA+AAACABAAZGF0YQAAAAA="
@@ -374,11 +382,24 @@ async def lifespan(receive: Any, send: Any) -> None:
             return
 
 
-async def main() -> None:
+def built() -> tuple[Events, Toolbox, Dispatch, Desk]:
     events = Events()
     box = Toolbox(events)
-    desk = Desk(ServerInfo("mimo-conformance", "1.0.0"), box, Dispatch(box, events, Metrics()))
+    dispatch = Dispatch(box, events, Metrics())
+    return events, box, dispatch, Desk(ServerInfo("mimo-conformance", "1.0.0"), box, dispatch)
+
+
+async def as_skill() -> None:
+    events, box, _, desk = built()
     Fixture(box, desk).fill()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(desk.follow, events)
+        await StdioDoor(desk, {}, "/", "/").run()
+        nursery.cancel_scope.cancel()
+
+
+async def main() -> None:
+    events, box, dispatch, desk = built()
     door = McpOverHttp(desk, lambda headers: Client())
     config = Config()
     config.bind = ["127.0.0.1:0"]
@@ -391,9 +412,50 @@ async def main() -> None:
     async with trio.open_nursery() as nursery:
         await nursery.start(desk.follow, events)
         await nursery.start(door.run)
+        if "--gateway" in sys.argv:
+            await nursery.start(through_a_skill, events, dispatch, desk)
+        else:
+            Fixture(box, desk).fill()
         binds = await nursery.start(partial(serve, app, config))
         print(f"{binds[0]}/mcp", flush=True)
 
 
+def declare_the_fixture(home: str) -> None:
+    declared = {
+        "command": sys.executable,
+        "args": [__file__, "--stdio"],
+        "prefix": "",
+        "expose": True,
+        # Where the tests count what is run, they count this process too.
+        "env": {name: value for name, value in os.environ.items() if name.startswith("COVERAGE")},
+    }
+    with open(os.path.join(home, "skills.json"), "w") as file:
+        json.dump({"fixture": declared}, file)
+
+
+async def through_a_skill(
+    events: Events, dispatch: Dispatch, desk: Desk, *, task_status: trio.TaskStatus[None]
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="mimo-") as home:
+        declare_the_fixture(home)
+        supervisor = Supervisor("skills")
+        skills = Skills(
+            home,
+            supervisor,
+            dispatch.toolbox,
+            events,
+            dispatch.call,
+            patience=Patience(),
+            result_cap=100_000,
+            updated=desk.updated,
+            supervised=lambda event: None,
+        )
+        async with trio.open_nursery() as nursery:
+            await nursery.start(supervisor.run)
+            nursery.start_soon(skills.run)
+            await skills.control("test", {"name": "fixture"})
+            task_status.started()
+
+
 if __name__ == "__main__":
-    trio.run(main)
+    trio.run(as_skill if "--stdio" in sys.argv else main)
