@@ -39,7 +39,7 @@ from mimo.reports import Reports
 from mimo.services.graph.doorstep import Doorstep as GraphDoorstep
 from mimo.services.memory.moments import now_ms
 from mimo.services.memory.wiring import wired
-from mimo.services.procedures.wiring import wired as wired_procedures
+from mimo.services.procedures.doorstep import Doorstep as ProceduresDoorstep
 from mimo.services.skills.doorstep import Doorstep
 from mimo.settings import Limits, Settings
 from mimo.storage.database import Database
@@ -222,10 +222,10 @@ def build(
         threshold=settings.search.threshold,
     )
     toolbox.add(*memory.service.tools(), *memory.offers.things())
-    procedures = wired_procedures(
+    procedures = ProceduresDoorstep(
         database, events, dispatch.call, toolbox.with_schema, os.path.join(home, "procedures")
     )
-    toolbox.add(*procedures.service.tools())
+    toolbox.add(*procedures.tools())
     graph = GraphDoorstep(database, events, memory.meaning, clock=now_ms)
     toolbox.add(*graph.tools())
 
@@ -306,7 +306,7 @@ def build(
         reload=house.reload,
         settings=lambda: house.settings,
         more={**keys.methods(), **skills.methods(), **memory.controls.methods()},
-        streams={**memory.controls.streams(), **procedures.controls.streams()},
+        streams={**memory.controls.streams(), **procedures.streams()},
     )
 
     async def tell_of_changes(*, task_status: trio.TaskStatus[None]) -> None:
@@ -331,14 +331,13 @@ def build(
                 Child("decay", memory.fade.run),
                 Child("inference", graph.run),
                 Child("census", memory.census.run),
-                Child("procedure-files", procedures.folder.run),
                 Child("upkeep", upkeep.run),
                 Child("resources", watch.run),
             )
         ),
         Child("keys", keys.run),
         Child("skills", skills.run, supervisor=skills.supervisor, grace=20),
-        Child("procedures", procedures.runner.run),
+        Child("procedures", procedures.run),
         supervised(supervisor("doors", *doors, *web)),
         strategy=Strategy.REST_FOR_ONE,
     )

@@ -143,6 +143,10 @@ def version_of(db: apsw.Connection, name: str, version: tuple[int, int] | None) 
     return _kept(found[0]) if found else None
 
 
+def any_defined(db: apsw.Connection) -> bool:
+    return value(db, "SELECT 1 FROM procedure_definitions LIMIT 1") is not None
+
+
 def names(db: apsw.Connection) -> list[str]:
     return [row[0] for row in rows(db, "SELECT DISTINCT name FROM procedure_definitions ORDER BY name")]
 

@@ -1,6 +1,7 @@
 """Procedures: what an agent learned to do, as a machine that does it again and finishes what it began.
 
-service.py      the tool, declared; wiring.py says how the parts hang together
+doorstep.py     the tool, declared; what is behind it is made when it is first needed, by wiring.py
+service.py      its operations
 arguments.py    what the tool takes, as agents read it; texts.py is what they read back
 definition.py   what a procedure is, as pydantic models: imported when the first one is read
 reading.py      from JSON or YAML to a definition, or to every problem with its place; shapes.py is the schema check
@@ -10,10 +11,11 @@ runs.py         the state of a run as a value; happenings.py is what may happen 
 engine.py       one pure function: a run and a happening give the next run and what to do
 ending.py       how a run ends, and what it takes back before
 acting.py       how a state is entered and its action begins; turn.py is one turn of the engine
-runner.py       the driver: saves first, then acts; timers.py wakes what waits, clock.py never goes back
+runner.py       the driver: saves first, then acts; live.py is a run in memory, places.py how many at once,
+                timers.py wakes what waits, clock.py never goes back, calling.py calls a tool
 registry.py     what is defined, by tool, REST, shell or file; found_as.py is how memory_search finds it
 folder.py       files in a directory, followed while they change
-starting.py     new runs, and what is asked of those there are
+starting.py     new runs, and children, begun once
 pictures.py     a definition as Mermaid or SVG, the current state lit
 controls.py     what our own programs may ask beside the tool
 news.py         what befalls runs, as events

@@ -20,8 +20,8 @@ PAGE = 50
 
 
 def _name(text: str) -> str:
-    if not text.isascii() or not text.isprintable():
-        raise ValueError("names here are plain ASCII")
+    if not text.isascii() or not text.isprintable() or not 0 < len(text) <= 64:
+        raise ValueError("names here are 1..64 characters of plain ASCII")
     return text
 
 
@@ -40,7 +40,8 @@ def _run(text: str) -> str:
     return text
 
 
-Name: TypeAlias = Annotated[str, Field(max_length=64), AfterValidator(_name)]
+# A limit as a validator is none in the schema, of which every byte is read.
+Name: TypeAlias = Annotated[str, AfterValidator(_name)]
 Version: TypeAlias = Annotated[str, Field(max_length=13), AfterValidator(_version)]
 RunName: TypeAlias = Annotated[str, AfterValidator(_run)]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from mimo.errors import InvalidArguments
@@ -24,10 +24,7 @@ class Controls:
         self._service = service
         self._runner = runner
 
-    def streams(self) -> Mapping[str, Callable[[JsonObject, Client, Tell], Awaitable[Json]]]:
-        return {"mimo/procedure_watch": self._watch}
-
-    async def _watch(self, params: JsonObject, client: Client, tell: Tell) -> Json:
+    async def watch(self, params: JsonObject, client: Client, tell: Tell) -> Json:
         """`{"run": "r12", "after": 0}`: the lines of its history as they come, until it has ended."""
         name: Any = params.get("run")
         if not isinstance(name, str) or not name[1:].isascii() or not name[1:].isdigit():

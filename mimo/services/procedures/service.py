@@ -1,9 +1,9 @@
-"""Procedures, as agents use them: one tool with operations, declared at the foot of this page."""
+"""The operations of the tool `procedure` (declared in doorstep.py), each handed to the part that does the work."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import trio
@@ -20,9 +20,8 @@ from mimo.services.procedures.starting import Starting
 from mimo.storage import procedure_runs as stored
 from mimo.storage.database import Database
 from mimo.storage.procedure_runs import Row
-from mimo.tool import Answer, Call, Capacity, Tool
+from mimo.tool import Answer, Call
 
-SECONDS = 320.0  # longer than anybody may wait for a run's end
 STATUSES = tuple(status.value for status in Status)
 
 
@@ -217,28 +216,6 @@ class Procedures:
         return _answer(
             asked, f"{before}\n{text}" if before else text, {**texts.run_data(row, run, definition), **more}
         )
-
-    def tools(self) -> Sequence[Tool]:
-        return [
-            Tool(
-                "procedure",
-                Procedure,
-                self.use,
-                title="Procedures",
-                writes=True,
-                capacity=Capacity.LIGHT,  # whoever waits for a run holds no place that its actions need
-                seconds=SECONDS,
-            ),
-            Tool(
-                "procedure_look",
-                Look,
-                self.look,
-                title="Look at procedures",
-                idempotent=True,
-                capacity=Capacity.LIGHT,
-                listed=False,
-            ),
-        ]
 
 
 def _answer(asked: Procedure, text: str, data: Mapping[str, Any]) -> Answer:

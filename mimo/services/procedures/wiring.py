@@ -10,7 +10,7 @@ from mimo.observability.events import Events
 from mimo.services.procedures.calling import CallTool, Find
 from mimo.services.procedures.clock import Clock
 from mimo.services.procedures.controls import Controls
-from mimo.services.procedures.folder import Folder
+from mimo.services.procedures.folder import EVERY, Folder
 from mimo.services.procedures.registry import Registry
 from mimo.services.procedures.runner import PLACES, Runner
 from mimo.services.procedures.service import Procedures
@@ -39,6 +39,7 @@ def wired(
     clock: Callable[[], int] | None = None,
     places: int = PLACES,
     chance: Callable[[], float] = random.random,
+    look_every: float = EVERY,
 ) -> Wired:
     """At rest. `call` runs a tool as the house runs every call; `find` gives a tool and the schema of its arguments.
 
@@ -54,5 +55,5 @@ def wired(
         controls=Controls(database, service, runner),
         registry=registry,
         runner=runner,
-        folder=Folder(folder, registry, events, database, clock=clock),
+        folder=Folder(folder, registry, events, database, clock=clock, every=look_every),
     )

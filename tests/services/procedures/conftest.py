@@ -19,9 +19,10 @@ from mimo.observability.metrics import Metrics
 
 # Imported here, because the first who needs them would wait for a thread, and the clock would jump meanwhile.
 from mimo.services.procedures import engine, reading
-from mimo.services.procedures.wiring import Wired, wired
+from mimo.services.procedures.doorstep import Doorstep
+from mimo.services.procedures.wiring import Wired
 from mimo.storage.database import Database
-from mimo.tool import Answer, Arguments, Call, Client, JsonObject, Tool
+from mimo.tool import Answer, Arguments, Call, Client, Tool
 
 NOW = 1_900_000_000_000
 IMPORTED = (engine, reading)
@@ -81,7 +82,7 @@ class House:
         self.hand = hand
         self.client = Client(name="tester", namespace="proj", version="1")
         self.set_back = 0  # milliseconds by which the wall's clock is behind
-        self._folder = folder
+        self.folder = folder
         self._places = places
         self.begin_anew()
 
@@ -91,23 +92,20 @@ class House:
         self.toolbox = Toolbox(self.events)
         self.toolbox.add(*self.hand.tools())
         self.dispatch = Dispatch(self.toolbox, self.events, self.metrics)
-        self.parts: Wired = wired(
-            self.database, self.events, self.dispatch.call, self.find, str(self._folder),
-            clock=self.clock, places=self._places, chance=lambda: 1.0,
+        self.door = Doorstep(
+            self.database, self.events, self.dispatch.call, self.toolbox.with_schema, str(self.folder),
+            clock=self.clock, places=self._places, chance=lambda: 1.0, look_every=3_600,
         )  # fmt: skip
-        self.toolbox.add(*self.parts.service.tools())
+        self.toolbox.add(*self.door.tools())
 
     def clock(self) -> int:
         return NOW + round(trio.current_time() * 1000) - self.set_back
 
-    def find(self, name: str) -> tuple[Tool, JsonObject]:
-        tool = self.toolbox.find(name)
-        return tool, self.toolbox.schema(tool)
-
     @asynccontextmanager
     async def running(self) -> AsyncIterator[House]:
         async with trio.open_nursery() as nursery:
-            await nursery.start(self.parts.runner.run)
+            await nursery.start(self.door.run)
+            self.parts: Wired = await self.door.made()
             yield self
             nursery.cancel_scope.cancel()
 
