@@ -89,7 +89,7 @@ def matching(
     narrow = " AND ".join(f"{name} = :{name}" for name, each in given if each is not None)
     found = rows(
         db,
-        f"SELECT id FROM semantic_triples WHERE {narrow} AND graph_id = :graph AND retired_at IS NULL"  # noqa: S608
+        f"SELECT id FROM semantic_triples WHERE {narrow} AND +graph_id = :graph AND retired_at IS NULL"  # noqa: S608
         " AND origin = 'asserted' ORDER BY id LIMIT :limit",
         {"subject": subject, "predicate": predicate, "object": object_, "graph": graph, "limit": limit},
     )

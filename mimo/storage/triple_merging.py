@@ -65,7 +65,7 @@ def split(
         row[0]
         for row in rows(
             db,
-            "SELECT id FROM semantic_triples WHERE id IN (SELECT value FROM json_each(?)) AND graph_id = ?"
+            "SELECT id FROM semantic_triples WHERE id IN (SELECT value FROM json_each(?)) AND +graph_id = ?"
             " AND retired_at IS NULL AND origin = 'asserted' AND (subject = ? OR object = ?)",
             (json.dumps(list(ids)), graph, old.name, old.name),
         )
@@ -125,8 +125,8 @@ def undo(db: apsw.Connection, graph: str, now: int) -> str | None:
             add_alias(db, graph, before["from"], alias)
         left = value(
             db,
-            "SELECT EXISTS (SELECT 1 FROM semantic_triples WHERE subject = ?1 AND graph_id = ?2)"
-            " OR EXISTS (SELECT 1 FROM semantic_triples WHERE object = ?1 AND graph_id = ?2)",
+            "SELECT EXISTS (SELECT 1 FROM semantic_triples WHERE subject = ?1 AND +graph_id = ?2)"
+            " OR EXISTS (SELECT 1 FROM semantic_triples WHERE object = ?1 AND +graph_id = ?2)",
             (before["new"], graph),
         )
         if not left:  # nobody has said anything of it since
@@ -145,7 +145,7 @@ def _rewrite(
         found += rows(
             db,
             "SELECT id, subject, predicate, object, valid_from, valid_to FROM semantic_triples"  # noqa: S608
-            f" WHERE {column} = ? AND graph_id = ? AND retired_at IS NULL AND origin = 'asserted'",
+            f" WHERE {column} = ? AND +graph_id = ? AND retired_at IS NULL AND origin = 'asserted'",
             (name, graph),
         )
     chosen = {row[0]: row for row in found if only is None or row[0] in only}
@@ -166,7 +166,7 @@ def _rewrite(
             value(
                 db,
                 "SELECT min(id) FROM semantic_triples WHERE subject = ? AND predicate = ? AND object = ?"
-                " AND graph_id = ? AND retired_at IS NULL AND origin = 'asserted' AND valid_from IS ? AND valid_to IS ?"
+                " AND +graph_id = ? AND retired_at IS NULL AND origin = 'asserted' AND valid_from IS ? AND valid_to IS ?"
                 " AND id <> ?",
                 (s, predicate, o, graph, since, until, id_),
             ),

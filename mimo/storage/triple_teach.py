@@ -181,7 +181,7 @@ class _Writing:
         found = rows(
             self._db,
             "SELECT id, confidence, expires_at, valid_from, valid_to, closed_at FROM semantic_triples"
-            " WHERE subject = ? AND predicate = ? AND object = ? AND graph_id = ? AND retired_at IS NULL"
+            " WHERE subject = ? AND predicate = ? AND object = ? AND +graph_id = ? AND retired_at IS NULL"
             " AND origin = 'asserted'",
             (subject, saying.predicate, object_, self._graph),
         )
@@ -220,7 +220,7 @@ class _Writing:
         others = rows(
             self._db,
             "SELECT id, valid_from, valid_to FROM semantic_triples WHERE subject = ? AND predicate = ?"
-            " AND graph_id = ? AND retired_at IS NULL AND origin = 'asserted'"
+            " AND +graph_id = ? AND retired_at IS NULL AND origin = 'asserted'"
             " AND (valid_to IS NULL OR valid_from IS NULL OR valid_to > valid_from) ORDER BY id",
             (subject, saying.predicate, self._graph),
         )

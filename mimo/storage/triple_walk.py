@@ -51,11 +51,12 @@ def fitting(
     """What is believed and fits; None is anything."""
     given = [("subject", subject), ("predicate", predicate), ("object", object_)]
     narrow = "".join(f" AND {name} = :{name}" for name, each in given if each is not None)
-    index = " INDEXED BY triples_confident" if not narrow else ""
+    # The names are what is rare, not the graph; the planner does not know that of an unanalysed file.
+    index, home = (" INDEXED BY triples_confident", "graph_id") if not narrow else ("", "+graph_id")
     found = rows(
         db,
         f"SELECT {LEAN} FROM semantic_triples{index}"  # noqa: S608
-        f" WHERE graph_id = :graph AND retired_at IS NULL{narrow} LIMIT :limit",
+        f" WHERE {home} = :graph AND retired_at IS NULL{narrow} LIMIT :limit",
         {"subject": subject, "predicate": predicate, "object": object_, "graph": graph, "limit": limit},
     )
     return [Lean(*row) for row in found]

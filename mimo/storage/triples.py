@@ -132,7 +132,7 @@ def live_of(db: apsw.Connection, graph: str, ids: Sequence[int]) -> list[Lean]:
     found = rows(
         db,
         f"SELECT {LEAN} FROM semantic_triples WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608
-        " AND graph_id = ? AND retired_at IS NULL ORDER BY id",
+        " AND +graph_id = ? AND retired_at IS NULL ORDER BY id",
         (json.dumps(list(ids)), graph),
     )
     return [Lean(*row) for row in found]
@@ -169,7 +169,7 @@ def of_engrams(db: apsw.Connection, graph: str, engrams: Sequence[int]) -> list[
     found = rows(
         db,
         "SELECT id FROM semantic_triples WHERE engram_id IN (SELECT value FROM json_each(?))"
-        " AND graph_id = ? AND retired_at IS NULL ORDER BY id",
+        " AND +graph_id = ? AND retired_at IS NULL ORDER BY id",
         (json.dumps(list(engrams)), graph),
     )
     return [row[0] for row in found]
@@ -184,7 +184,7 @@ def about(db: apsw.Connection, graph: str, subject: str, known_at: int | None, l
             Triple(*row)
             for row in rows(
                 db,
-                f"SELECT {COLUMNS} FROM semantic_triples WHERE {column} = ?1 AND graph_id = ?2"  # noqa: S608
+                f"SELECT {COLUMNS} FROM semantic_triples WHERE {column} = ?1 AND +graph_id = ?2"  # noqa: S608
                 " AND (?3 IS NULL OR (recorded_at <= ?3 AND (retired_at IS NULL OR retired_at > ?3)"
                 " AND origin = 'asserted')) ORDER BY id LIMIT ?4",
                 (subject, graph, known_at, limit),

@@ -33,7 +33,7 @@ MOST_CHANGES = 20_000
 # So many facts to draw from are drawn from without a thread: some milliseconds.
 DRAWN_AT_ONCE = 8
 # Written together; others write in between.
-PORTION = 500
+PORTION = 2_000
 # The row of a premise that was not written, because one of its own had fallen.
 NOWHERE = 1 << 62
 
