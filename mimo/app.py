@@ -5,10 +5,11 @@ Whoever wants to know how mimo hangs together reads this page.
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ from mimo.protocol.mcp.about import MIMO
 from mimo.reports import Reports
 from mimo.services.graph.doorstep import Doorstep as GraphDoorstep
 from mimo.services.memory.moments import now_ms
+from mimo.services.memory.watching import Watching
 from mimo.services.memory.wiring import wired
 from mimo.services.procedures.doorstep import Doorstep as ProceduresDoorstep
 from mimo.services.skills.doorstep import Doorstep
@@ -45,7 +47,7 @@ from mimo.settings import Limits, Settings
 from mimo.storage.database import Database
 from mimo.storage.upkeep import Upkeep
 from mimo.supervision import Child, Restart, Strategy, Supervisor
-from mimo.tool import Capacity, Client, Json, JsonObject
+from mimo.tool import Call, Capacity, Client, Contents, Json, JsonObject, Resource
 from mimo.transports.desk import Desk
 from mimo.transports.stdio import StdioDoor
 from mimo.transports.unix import UnixDoor
@@ -53,6 +55,8 @@ from mimo.transports.unix import UnixDoor
 if TYPE_CHECKING:
     from mimo.services.skills.service import Skills as SkillsService
     from mimo.transports.http.door import HttpDoor
+
+JSON = "application/json"
 
 
 @dataclass(eq=False, slots=True)
@@ -240,6 +244,10 @@ def build(
     async def controlled(method: str, params: JsonObject, client: Client, tell: Tell) -> Json:
         return await control.answer(method, params, client, tell)  # made last: it speaks for all the others
 
+    def healthy() -> dict[str, Any]:
+        return health(database.stats(), embedder.state, house.root.tree())
+
+    toolbox.add(status_resource(healthy))
     unix = UnixDoor(listening, desk, controlled, person)
     stdio = StdioDoor(desk, os.environ, os.getcwd(), person) if standalone else None
     http, web = None, list[Child]()
@@ -256,7 +264,7 @@ def build(
             database,
             memory.controls,
             embedder,
-            lambda: health(database.stats(), embedder.state, house.root.tree()),
+            healthy,
         )
         web = [Child("mcp", mcp.run), Child("http", http.run, grace=5)]
 
@@ -331,6 +339,7 @@ def build(
                 Child("decay", memory.fade.run),
                 Child("inference", graph.run),
                 Child("census", memory.census.run),
+                Child("watching", Watching(database, events, desk.updated).run),
                 Child("upkeep", upkeep.run),
                 Child("resources", watch.run),
             )
@@ -342,6 +351,15 @@ def build(
         strategy=Strategy.REST_FOR_ONE,
     )
     return house
+
+
+def status_resource(healthy: Callable[[], Mapping[str, Any]]) -> Resource:
+    """How the daemon is, for agents that look before they trust."""
+
+    async def read(uri: str, call: Call) -> Sequence[Contents]:
+        return [Contents(uri, json.dumps(healthy(), indent=1), JSON)]
+
+    return Resource("mimo://status", "status", read, "Status", "How mimo is, part by part", JSON)
 
 
 def supervised(supervisor: Supervisor) -> Child:

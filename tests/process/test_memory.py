@@ -1,5 +1,6 @@
 """The memory in a real daemon: written by several clients at once, killed, found again."""
 
+import http.client
 import json
 import os
 import subprocess
@@ -7,7 +8,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -55,7 +58,7 @@ class Bridge:
 
 @pytest.fixture
 def bridges(environ: dict[str, str], serve: Callable[..., Any]) -> Iterator[list[Bridge]]:
-    serve()
+    serve("--set", "http.enabled=on", "--set", "http.port=0")
     both = [Bridge(environ), Bridge(environ)]
     yield both
     for bridge in both:
@@ -87,12 +90,25 @@ def write_by_bridge(bridge: Bridge, name: str) -> list[str]:
     return told
 
 
-def write_by_socket(home: Home, name: str) -> list[str]:
+def write_by_http(home: Home, name: str) -> list[str]:
     with Daemon(home) as daemon:
-        return [
-            daemon.tool("memory_add", {"content": f"{name} says {number}", "namespace": "shared"}).text
-            for number in range(1, EACH + 1)
-        ]
+        (address,) = (
+            door["address"] for door in daemon.ask("mimo/status")["doors"] if door["name"] == "http"
+        )
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=60)
+    key = Path(home, "owner.key").read_text().strip()
+    told: list[str] = []
+    for number in range(1, EACH + 1):
+        arguments = {"content": f"{name} says {number}", "namespace": "shared"}
+        body = json.dumps({"tool": "memory_add", "arguments": arguments})
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        connection.request("POST", "/v1/mimo/tool", body, headers)
+        response = connection.getresponse()
+        answer = json.loads(response.read())
+        assert response.status == 200, answer
+        told.append(answer["data"] if isinstance(answer["data"], str) else answer["data"]["text"])
+    connection.close()
+    return told
 
 
 def exported(home: Home) -> list[dict[str, Any]]:
@@ -109,7 +125,7 @@ def test_three_clients_that_write_at_once_lose_nothing_and_write_nothing_twice(
         writers = [
             pool.submit(write_by_bridge, bridges[0], "Ann"),
             pool.submit(write_by_bridge, bridges[1], "Bob"),
-            pool.submit(write_by_socket, home, "Cleo"),
+            pool.submit(write_by_http, home, "Cleo"),
         ]
         told = [line for writer in writers for line in writer.result(90)]
     assert len(set(told)) == 3 * EACH
@@ -177,3 +193,24 @@ def test_the_command_line_keeps_finds_and_forgets(
     missing = mimo("show", "m1")
     assert missing.returncode != 0
     assert "no memory is called m1" in missing.stderr
+
+
+def test_who_watches_a_memory_hears_that_it_changed(home: Home, bridges: list[Bridge]) -> None:
+    with Daemon(home) as daemon:
+        told = daemon.tool("memory_add", {"content": "The door is green", "namespace": "shared"}).text
+        id_ = told.removeprefix("added ")
+        watcher = bridges[0]
+        for number, uri in enumerate((f"mimo://memory/{id_}", "mimo://context/shared"), 1):
+            watcher.say({"id": number, "method": "resources/subscribe", "params": {"uri": uri}})
+            assert watcher.hear()["id"] == number
+        daemon.tool("memory_edit", {"action": "update", "ids": [id_], "content": "The door is blue"})
+    heard = [watcher.hear() for _ in range(2)]
+    assert {note["method"] for note in heard} == {"notifications/resources/updated"}
+    assert [note["params"]["uri"] for note in heard] == [f"mimo://memory/{id_}", "mimo://context/shared"]
+
+
+def test_the_state_of_the_house_can_be_read_as_a_resource(bridges: list[Bridge]) -> None:
+    bridges[0].say({"id": 1, "method": "resources/read", "params": {"uri": "mimo://status"}})
+    (contents,) = bridges[0].hear()["result"]["contents"]
+    assert contents["mimeType"] == "application/json"
+    assert json.loads(contents["text"])["checks"]["writer"] == "ok"
