@@ -27,6 +27,7 @@ from mimo.tool import JsonObject
 from mimo.transports.desk import Desk
 from mimo.transports.http.door import Address, HttpDoor
 from mimo.transports.http.exchange import Route
+from mimo.transports.http.graph import graph_routes
 from mimo.transports.http.guard import Guard
 from mimo.transports.http.house import document_routes, event_routes, health_routes, metrics_routes
 from mimo.transports.http.mcp import McpOverHttp
@@ -70,6 +71,7 @@ def http_door(
             memory.streams()["mimo/export"],
             memory.methods()["mimo/import"],
         ),
+        *graph_routes(gate),
         *openai_routes(InTheBox(box), gate.admit, int(time.time())),
         *event_routes(events),
         *document_routes(operations),
