@@ -48,18 +48,23 @@ def saved_of(before: Run | None, advanced: Advanced) -> Saved:
     return Saved(
         run.status.value,
         run.state,
-        json.dumps(to_json(run)),
-        None if same else json.dumps(run.context),
+        _compact(to_json(run)),
+        None if same else _compact(run.context),
         run.wake,
         run.status in ENDED,
         [
             (
                 each.number, each.kind, each.state, each.step, each.attempt,
-                None if each.detail is None else json.dumps(each.detail),
+                None if each.detail is None else _compact(each.detail),
             )
             for each in advanced.entries
         ],
     )  # fmt: skip
+
+
+def awaits_child(row: Row) -> bool:
+    """May it, as far as its text says?"""
+    return '"phase":"child"' in row.run
 
 
 def ended_child(parent: Parent, run: Run) -> Finished | Failed:
@@ -83,3 +88,8 @@ def load(live: Live, row: Row) -> None:
     live.definition_id = row.definition_id
     live.parent = row.parent
     live.client = client_of(json.loads(row.client))
+
+
+def _compact(value: Any) -> str:
+    """As SQLite's own JSON functions write it."""
+    return json.dumps(value, separators=(",", ":"))

@@ -41,7 +41,7 @@ from mimo.services.procedures.happenings import (
     Stop,
     TimePassed,
 )
-from mimo.services.procedures.live import Live, Reply, ended_child, load, saved_of
+from mimo.services.procedures.live import Live, Reply, awaits_child, ended_child, load, saved_of
 from mimo.services.procedures.places import Places
 from mimo.services.procedures.registry import Registry
 from mimo.services.procedures.runs import ENDED, Run
@@ -89,6 +89,7 @@ class Runner:
         self._engine: Any = None
         self._nursery: trio.Nursery | None = None
         self.turns = 0
+        self._watched: dict[int, trio.Event] = {}  # who waits goes on waiting when we begin anew
         self._begin_anew()
         self.bear: Callable[[Live, Definition, Bear], Any] | None = None
 
@@ -97,7 +98,6 @@ class Runner:
         self._quiet = trio.Event()
         self._live: dict[int, Live] = {}
         self._flying: dict[tuple[int, int], trio.CancelScope] = {}
-        self._watched: dict[int, trio.Event] = {}
         self.places = Places(self._most, lambda id_: self.post(id_, Granted()))
         self.timers = Timers(self._clock, lambda id_: self.post(id_, TimePassed()))
 
@@ -195,7 +195,7 @@ class Runner:
         rows = await self._database.read(stored.unfinished)
         set_back = self._clock() < await self._database.read(stored.last_change)
         for row in rows:
-            idle = row.status in {"waiting", "needs_attention"} and '"phase": "child"' not in row.run
+            idle = row.status in {"waiting", "needs_attention"} and not awaits_child(row)
             if idle and not set_back:
                 self.timers.set(row.id, row.wake_at)
                 continue
