@@ -122,7 +122,7 @@ def test_whatever_is_in_the_file_it_is_read_or_refused_with_places(
         found = read(str(path))
     except Faulty as error:
         problems = error.problems
-        assert problems  # noqa: PT017
+        assert problems
     else:
         assert all(each.command or each.url for each in found.values())
 
