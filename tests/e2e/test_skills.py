@@ -32,12 +32,12 @@ def python(name: str, *words: str) -> dict[str, Any]:
     return {"command": str(PYTHON / "bin" / name), "args": list(words)}
 
 
-# How it is started, a tool of it, arguments, and what is in the answer. {} is a folder of its own.
+# How it is started, a tool of it, arguments, and what is in the answer. PLACE is a folder of its own.
 STORIES: dict[str, tuple[dict[str, Any], str, dict[str, Any], str]] = {
     "everything": (node("everything"), "everything_echo", {"message": "hello"}, "hello"),
-    "files": (node("filesystem", "{}"), "files_list_directory", {"path": "{}"}, "here.txt"),
+    "files": (node("filesystem", "PLACE"), "files_list_directory", {"path": "PLACE"}, "here.txt"),
     "graph_of_words": (
-        node("memory") | {"env": {"MEMORY_FILE_PATH": "{}/memory.jsonl"}, "prefix": "kg"},
+        node("memory") | {"env": {"MEMORY_FILE_PATH": "PLACE/memory.jsonl"}, "prefix": "kg"},
         "kg_read_graph",
         {},
         "entities",
@@ -55,9 +55,9 @@ STORIES: dict[str, tuple[dict[str, Any], str, dict[str, Any], str]] = {
         "Europe/Berlin",
     ),
     "git": (
-        python("mcp-server-git", "--repository", "{}"),
+        python("mcp-server-git", "--repository", "PLACE"),
         "git_git_status",
-        {"repo_path": "{}"},
+        {"repo_path": "PLACE"},
         "here.txt",
     ),
 }
@@ -81,7 +81,7 @@ def folder() -> Iterator[Path]:
 @pytest.mark.parametrize("name", STORIES)
 def test_a_server_of_others_is_a_skill(name: str, folder: Path) -> None:
     declared, tool, arguments, wanted = json.loads(
-        json.dumps(STORIES[name]).replace("{}", str(folder / "place"))
+        json.dumps(STORIES[name]).replace("PLACE", str(folder / "place"))
     )
     needs(NPM if str(NPM) in declared["command"] else PYTHON)
     home = folder / "home"
