@@ -33,6 +33,7 @@ from mimo.transports.http.house import document_routes, event_routes, health_rou
 from mimo.transports.http.mcp import McpOverHttp
 from mimo.transports.http.memories import Listing, memory_routes
 from mimo.transports.http.openai import openai_routes
+from mimo.transports.http.procedures import procedure_routes
 from mimo.transports.http.router import Router
 from mimo.transports.http.tools import tool_routes
 
@@ -72,6 +73,7 @@ def http_door(
             memory.methods()["mimo/import"],
         ),
         *graph_routes(gate),
+        *procedure_routes(gate),
         *openai_routes(InTheBox(box), gate.admit, int(time.time())),
         *event_routes(events),
         *document_routes(operations),
