@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 from mimo.protocol.jsonrpc import Object, encode
 from mimo.protocol.mcp.about import LIST_TTL_MS
 from mimo.tool import Answer, Contents, JsonObject, Message, Prompt, Resource, ResourceTemplate, Tool
 
 MAX_COMPLETIONS = 100
+# Bounds that no agent runs into but by mistake, and that there is nothing else: the error says it then. Every byte of a list of tools is read
+# by every agent in every session.
+UNSAID = frozenset({"minLength", "maxLength", "minItems", "maxItems", "pattern"})
 
 
 def tool(shown: Tool, schema: JsonObject) -> Object:
@@ -20,7 +23,7 @@ def tool(shown: Tool, schema: JsonObject) -> Object:
     if shown.title:
         said["title"] = shown.title
     said["description"] = shown.description
-    said["inputSchema"] = schema
+    said["inputSchema"] = schema if shown.schema is not None else _brief(schema)
     if shown.output_schema is not None:
         said["outputSchema"] = shown.output_schema
     said["annotations"] = {
@@ -107,6 +110,20 @@ def completed(values: Sequence[str]) -> Object:
 
 def empty() -> Object:
     return {"resultType": "complete"}
+
+
+def _brief(schema: Any) -> Any:
+    if isinstance(schema, Mapping):
+        node = cast("Mapping[str, Any]", schema)
+        # Among properties these are names that an argument may have.
+        return {
+            name: {each: _brief(its) for each, its in value.items()}
+            if name == "properties"
+            else _brief(value)
+            for name, value in node.items()
+            if name not in UNSAID and (name, value) != ("additionalProperties", False)
+        }
+    return schema
 
 
 def _described(shown: Resource | ResourceTemplate | Prompt) -> Object:
