@@ -120,6 +120,10 @@ def next_expiry(db: apsw.Connection) -> int | None:
     return found[0][0] if found else None
 
 
+def graphs(db: apsw.Connection) -> list[str]:
+    return [row[0] for row in rows(db, "SELECT name FROM graphs ORDER BY name")]
+
+
 def unconcluded(db: apsw.Connection) -> list[str]:
     """Graphs that have changed since conclusions were drawn."""
     return [row[0] for row in rows(db, "SELECT name FROM graphs WHERE version <> concluded ORDER BY name")]

@@ -44,10 +44,6 @@ def require_graph(db: apsw.Connection, graph: str, now: int) -> None:
     run(db, "INSERT INTO graphs (name, created_at) VALUES (?, ?) ON CONFLICT DO NOTHING", (graph, now))
 
 
-def graphs(db: apsw.Connection) -> list[str]:
-    return [row[0] for row in rows(db, "SELECT name FROM graphs ORDER BY name")]
-
-
 def named(db: apsw.Connection, graph: str, mentions: Iterable[str]) -> Named:
     """Those of the mentions that are a name or an alias of something in the graph. An exact name wins."""
     wanted = list(dict.fromkeys(mentions))

@@ -175,6 +175,22 @@ def of_engrams(db: apsw.Connection, graph: str, engrams: Sequence[int]) -> list[
     return [row[0] for row in found]
 
 
+def engrams_about(db: apsw.Connection, graph: str, names: Sequence[str], limit: int) -> list[int]:
+    """Memories from which facts about these things were learned, the newest facts' first."""
+    found = rows(
+        db,
+        "SELECT engram_id FROM (SELECT t.id, t.engram_id FROM json_each(?1) AS wanted"
+        "  CROSS JOIN semantic_triples AS t INDEXED BY triples_spo ON t.subject = wanted.value"
+        "  WHERE +t.graph_id = ?2 AND t.retired_at IS NULL AND t.engram_id IS NOT NULL"
+        " UNION SELECT t.id, t.engram_id FROM json_each(?1) AS wanted"
+        "  CROSS JOIN semantic_triples AS t INDEXED BY triples_osp ON t.object = wanted.value"
+        "  WHERE +t.graph_id = ?2 AND t.retired_at IS NULL AND t.engram_id IS NOT NULL"
+        " ORDER BY 1 DESC LIMIT ?3)",
+        (json.dumps(list(names)), graph, limit),
+    )
+    return list(dict.fromkeys(row[0] for row in found))
+
+
 def about(db: apsw.Connection, graph: str, subject: str, known_at: int | None, limit: int) -> list[Triple]:
     """What was ever said of a subject and as an object, the ended and the retracted too; with `known_at`, what
     was believed then."""

@@ -11,13 +11,15 @@ import trio
 from mimo.observability.events import Events
 from mimo.services.graph.arguments import Knowledge
 from mimo.storage.database import Database
-from mimo.storage.triple_changes import next_expiry, unconcluded
+from mimo.storage.triple_changes import graphs, next_expiry, unconcluded
 from mimo.tool import Answer, Call, Tool
 
 if TYPE_CHECKING:
     from mimo.services.graph.wiring import Wired
 
 MODULE = "mimo.services.graph.wiring"
+# A search over everything asks so many graphs.
+MOST_GRAPHS = 8
 
 
 class Doorstep:
@@ -32,6 +34,7 @@ class Doorstep:
         self._clock = clock
         self._made: Wired | None = None
         self._wanted = trio.Event()
+        self._empty_at = -1  # as of this change there were no graphs
 
     async def made(self) -> Wired:
         """The parts."""
@@ -52,6 +55,18 @@ class Doorstep:
         if not waits:
             await self._wanted.wait()
         await (await self.made()).inferring.run()
+
+    async def also(self, text: str, namespaces: Sequence[str] | None) -> tuple[Sequence[str], Sequence[int]]:
+        """What the graphs of these namespaces (None: of all) know of a question to the memory: more words for what
+        it names, and memories that facts about it come from. Nothing where nothing was ever taught."""
+        if self._made is None and self._empty_at == self._database.changed.last:
+            return (), ()
+        there = await self._database.read(graphs)
+        wanted = [graph for graph in there if namespaces is None or graph in namespaces]
+        if not wanted:
+            self._empty_at = -1 if there else self._database.changed.last
+            return (), ()
+        return await (await self.made()).observing.also(text, wanted[:MOST_GRAPHS])
 
     def tools(self) -> Sequence[Tool]:
         return [

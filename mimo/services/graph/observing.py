@@ -17,6 +17,7 @@ from mimo.services.graph.texts import answer, fact_json, fact_text
 from mimo.services.graph.views import View, Wanted
 from mimo.storage.database import Database
 from mimo.storage.triple_names import aliases_of, name_key
+from mimo.storage.triples import engrams_about
 from mimo.tool import Answer, Client
 
 MOST, SURE = 2, 0.9
@@ -25,6 +26,7 @@ AGAIN_AFTER_MS = 6 * 3_600_000
 REMEMBERED = 2_000
 MOST_WORDS, LONGEST_MENTION = 400, 4
 LONGEST = 20_000
+MOST_NAMED, MOST_ENGRAMS = 20, 30
 WORD = re.compile(r"[\w.+#/-]*\w[+#]*")
 # Words that are also names mean the word.
 PLAIN = frozenset("the and for with this that from have will what when where which about into your".split())
@@ -84,6 +86,21 @@ class Observing:
         """The things that a text names, by name or alias, each once: longer names before their parts."""
         by_key = await self._database.read(aliases_of, graph, mentions_in(text))
         return list(dict.fromkeys(aliases[0] for aliases in by_key.values()))
+
+    async def also(self, text: str, graphs: Sequence[str]) -> tuple[list[str], list[int]]:
+        """For a search among memories: the other names of what a text names, and the memories that facts about it
+        were learned from."""
+        words, engrams = dict[str, None](), dict[int, None]()
+        for graph in graphs:
+            by_key = await self._database.read(aliases_of, graph, mentions_in(text))
+            if not by_key:
+                continue
+            for key, aliases in by_key.items():
+                words.update((alias, None) for alias in aliases if name_key(alias) != key)
+            names = list(dict.fromkeys(aliases[0] for aliases in by_key.values()))
+            found = await self._database.read(engrams_about, graph, names[:MOST_NAMED], MOST_ENGRAMS)
+            engrams.update((id_, None) for id_ in found)
+        return list(words)[:MOST_NAMED], list(engrams)[:MOST_ENGRAMS]
 
     def _note(self, key: tuple[str, str, tuple[str, str, str]], now: int) -> None:
         self._offered[key] = now

@@ -19,9 +19,9 @@ from mimo.services.graph.resolution import Resolution
 from mimo.services.graph.teaching import Teaching
 from mimo.services.graph.texts import answer, short, unresolved_json, unresolved_text
 from mimo.storage.database import Database
-from mimo.storage.triple_changes import rules_of
+from mimo.storage.triple_changes import graphs, rules_of
 from mimo.storage.triple_merging import merge, split, undo
-from mimo.storage.triple_names import entity, graphs
+from mimo.storage.triple_names import entity
 from mimo.storage.triples import counted, graph_row
 from mimo.tool import Answer, Call, Client
 

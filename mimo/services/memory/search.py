@@ -5,9 +5,9 @@ Three short visits to the database and one to the vectors. Where an arm cannot r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import zip_longest
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +53,10 @@ class Meaning(Protocol):
     async def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]: ...
 
 
+# A question's text and the namespaces that are searched: more words for it, and engrams that may bear on it.
+Also: TypeAlias = Callable[[str, Sequence[str] | None], Awaitable[tuple[Sequence[str], Sequence[int]]]]
+
+
 class Search:
     """Search over everything that is stored. `near` gives the vectors of the embedder's model, once there are any."""
 
@@ -74,6 +78,7 @@ class Search:
         self._threshold = threshold
         self._sizes = Sizes()
         self._sized_at = -1
+        self.also: Also | None = None  # what others know of a question; set when the house is built
 
     async def find(self, question: Question) -> Found:
         """The hits of one page, best first; `abstained` when nothing bears on the question."""
@@ -94,7 +99,10 @@ class Search:
     async def weigh(self, question: Question) -> tuple[Weighed, Mapping[str, str]]:
         """All candidates in order, and which arms ran."""
         now = self._now()
-        vector, meaning, said = await self._looked_up(question, now)
+        more, known = (
+            ((), ()) if self.also is None else await self.also(question.text, question.filter.namespaces)
+        )
+        vector, meaning, said = await self._looked_up(question, more, now)
         arms = {"words": "ran" if said.terms else "no words in the question", "meaning": meaning}
         idf = ranking.inverse_frequency(said.found_in, said.total)
         wanted = min(max(FROM_EACH, question.offset + question.limit), MOST_FROM_EACH)
@@ -103,6 +111,8 @@ class Search:
             near, arms["meaning"] = await self._nearest(vector, said, wanted)
             both = zip_longest(ids, near)  # the most promising of each arm first
             ids = list(dict.fromkeys(one for pair in both for one in pair if one is not None))
+        if more or known:
+            ids, arms["facts"] = list(dict.fromkeys([*ids, *known])), "ran"
         model = self._meaning.model if self._meaning is not None and vector is not None else ""
         weights = self._weights[question.strategy]
 
@@ -116,7 +126,9 @@ class Search:
         arms["context"] = "ran" if in_sessions else "no sessions"
         return in_order, arms
 
-    async def _looked_up(self, question: Question, now: int) -> tuple[Floats | None, str, ByWords]:
+    async def _looked_up(
+        self, question: Question, more: Sequence[str], now: int
+    ) -> tuple[Floats | None, str, ByWords]:
         """The question's vector and what has its words, at the same time."""
         self._forget_old_sizes()
         embedded: list[tuple[Floats | None, str]] = []
@@ -128,7 +140,7 @@ class Search:
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(embed)
-            pieces = " ".join(pieces_of(question.text))
+            pieces = " ".join([*pieces_of(question.text), *more])
             try:
                 said.append(
                     await self._database.read(

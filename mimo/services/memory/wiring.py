@@ -40,6 +40,7 @@ class Wired:
 
     service: Memory
     offers: Offers
+    search: Search
     meaning: Meaning
     embedding: Embedding
     use: Use
@@ -85,6 +86,7 @@ def wired(
             Adding(database, events, clock=clock), finding, Editing(database, events, clock=clock), context
         ),
         offers=Offers(database, finding, context),
+        search=search,
         controls=Controls(consolidation, fade, Transfer(database, clock=clock)),
         meaning=meaning,
         embedding=Embedding(database, embedder, events, metrics, clock=clock),
