@@ -232,6 +232,7 @@ def build(
     toolbox.add(*procedures.tools())
     graph = GraphDoorstep(database, events, memory.meaning, clock=now_ms)
     toolbox.add(*graph.tools())
+    memory.search.also = graph.also
 
     keyring = Keyring()
     keys = Keys(database, keyring)
