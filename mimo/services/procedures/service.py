@@ -20,7 +20,7 @@ from mimo.services.procedures.starting import Starting
 from mimo.storage import procedure_runs as stored
 from mimo.storage.database import Database
 from mimo.storage.procedure_runs import Row
-from mimo.tool import Answer, Call
+from mimo.tool import Answer, Call, Client
 
 STATUSES = tuple(status.value for status in Status)
 
@@ -59,6 +59,10 @@ class Procedures:
                 f"{asked.operation} changes something; it is an operation of the tool 'procedure'"
             )
         return await self.use(asked, call)
+
+    async def begin(self, name: str, given: Mapping[str, Any], client: Client, key: str | None = None) -> int:
+        """A run of the latest version, for our own programs; the same key gives the same run."""
+        return await self._starting.start(name, None, given, client, key)
 
     async def found(self, id_: int) -> tuple[Row, Run]:
         """A run as it was saved last.
