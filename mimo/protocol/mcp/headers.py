@@ -21,6 +21,8 @@ PARAM = "mcp-param-"
 # Which of the params is the name, for those methods that have one.
 _NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 _ENCODED = re.compile(r"=\?base64\?(.*)\?=")
+_SAFE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 def mismatch(request: Request, headers: Mapping[str, str], schema: JsonObject | None) -> Failure | None:
@@ -45,6 +47,23 @@ def mismatch(request: Request, headers: Mapping[str, str], schema: JsonObject | 
     return _arguments(cast("Object", arguments), headers, schema)
 
 
+def repeated(method: str, params: Object, schema: JsonObject | None) -> dict[str, str]:
+    """What a client says of its modern request in headers, beside the version. `schema` is the called tool's."""
+    said = {"Mcp-Method": method}
+    named = params.get(_NAMED.get(method, ""))
+    if isinstance(named, str):
+        said["Mcp-Name"] = _encoded(named)
+    arguments = params.get("arguments")
+    properties = schema.get("properties") if schema is not None else None
+    if isinstance(arguments, dict) and isinstance(properties, dict):
+        given = cast("Object", arguments)
+        for name, wanted in cast("Object", properties).items():
+            header = cast("Object", wanted).get("x-mcp-header") if isinstance(wanted, dict) else None
+            if isinstance(header, str) and _TOKEN.fullmatch(header) and given.get(name) is not None:
+                said[f"Mcp-Param-{header}"] = _encoded(_as_text(given[name]))
+    return said
+
+
 def _arguments(arguments: Object, headers: Mapping[str, str], schema: JsonObject) -> Failure | None:
     properties = schema.get("properties")
     for name, wanted in cast("Object", properties).items() if isinstance(properties, dict) else ():
@@ -63,6 +82,13 @@ def _as_text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
+
+
+def _encoded(value: str) -> str:
+    """As it is if it survives as a header, else in base64."""
+    if _SAFE.fullmatch(value) and not _ENCODED.fullmatch(value):
+        return value
+    return f"=?base64?{base64.b64encode(value.encode(errors='replace')).decode()}?="
 
 
 def _decoded(said: str | None) -> str | None:

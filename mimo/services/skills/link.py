@@ -235,6 +235,13 @@ class Link:
         self._exchanges.clear()
         self._parked.clear()
 
+    def fail(self, number: Id, error: MimoError) -> None:
+        """This request gets no answer."""
+        self._asking.forget(number)
+        exchange = self._exchanges.pop(number, None)
+        if exchange is not None:
+            exchange.settle(None, error)
+
     def _asked(self, asked: Asked) -> None:
         try:
             if asked.method == "ping":

@@ -26,7 +26,7 @@ from mimo.services.skills.names import name_of
 from mimo.services.skills.process import LastWords
 from mimo.services.skills.results import Results
 from mimo.services.skills.shelving import Shelves, Shelving
-from mimo.services.skills.skill import Patience, Skill
+from mimo.services.skills.skill import Connecting, Patience, Skill
 from mimo.services.skills.subprocesses import Subprocesses
 from mimo.supervision import Child, Restart, Supervisor, TooManyRestarts
 from mimo.tool import Call, Json, JsonObject
@@ -70,6 +70,7 @@ class Skills:
         self._supervised = supervised
         self._leftovers = Leftovers(folder / "running")
         self._kept = Shelf(folder / "kept")
+        self._environ = environ
         self._subprocesses = Subprocesses(environ, self._leftovers)
         self._shelving = Shelving(shelves, Results(result_cap))
         self._finding = Finding(shelves, call, folder / "used.json", self._shelving.hints)
@@ -171,10 +172,17 @@ class Skills:
             self._kept.load(declared.name, declared.digest),
             self._words.setdefault(declared.name, LastWords()),
             self._patience,
-            self._subprocesses.connect,
+            self._connecting(declared),
             self,
             declared.name if free else f"{declared.name}~{self._generation}",
         )
+
+    def _connecting(self, declared: Declared) -> Connecting:
+        if not declared.url:
+            return self._subprocesses.connect
+        from mimo.services.skills.remote import Remotes  # HTTP is imported by who needs it
+
+        return Remotes(self._environ).connect
 
     async def _introduce(self, skills: Sequence[Skill]) -> None:
         """Start those of which nothing is known, a few at a time. Their tools are offered when they have told."""
