@@ -54,6 +54,38 @@ def history(words: Words) -> int:
     return _call(words, "memory_get", {"ids": words.all("ID"), "history": True})
 
 
+def fading(words: Words) -> int:
+    asked = {"days": words.number("days", 7)} if words.text("days") else {}
+    with Daemon(words.home, start=True) as daemon:
+        found = daemon.ask("mimo/fading", asked)
+    if words.has("json"):
+        say_json(found)
+        return OK
+    for title, fates in (("at the next sweep", found["due"]), ("soon", found["at_risk"])):
+        for fate in fates:
+            say(
+                f"{fate['id']}  {fate['left']:.2f} left, fades {title}, {fate['days']:g} days of use from now"
+            )
+    if not found["due"] and not found["at_risk"]:
+        say("nothing fades soon")
+    else:
+        say("keep one with: mimo edit ID --protect")
+    return OK
+
+
+def consolidate(words: Words) -> int:
+    with Daemon(words.home, start=True) as daemon:
+        judged = daemon.ask("mimo/consolidate", {"dry_run": words.has("dry-run")})
+    if words.has("json"):
+        say_json(judged)
+        return OK
+    for each in judged:
+        say(f"{each['id']}  {each['score']:.2f}  {each['outcome']}")
+    if not judged:
+        say("there is no working memory")
+    return OK
+
+
 def _call(words: Words, tool: str, arguments: dict[str, Any]) -> int:
     if words.has("json"):
         arguments["format"] = "json"

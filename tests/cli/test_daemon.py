@@ -284,3 +284,14 @@ def test_a_hook_with_nothing_to_say_says_nothing(answer: dict[str, Any], mimo: R
     scripted(answer)
     said = mimo("hook", "prompt", given='{"prompt": "x"}')
     assert (said.returncode, said.stdout, said.stderr) == (0, "", "")
+
+
+def test_what_will_fade_and_what_would_stay_is_shown(serve: Callable[..., Any], mimo: Run) -> None:
+    serve()
+    assert mimo("fading").stdout == "nothing fades soon\n"
+    assert mimo("consolidate", "--dry-run").stdout == "there is no working memory\n"
+    mimo("tool", "memory_add", "content=The branch is called kiln", "ttl=600", "session=s1")
+    judged = json.loads(mimo("consolidate", "--dry-run", "--json").stdout)
+    assert [each["outcome"] for each in judged] == ["keep"]
+    assert json.loads(mimo("fading", "--days", "100000", "--json").stdout)["due"] == []
+    assert mimo("fading", "--days", "many").returncode == 2
