@@ -136,6 +136,37 @@ _GROUPS = {
                  Option("svg", "a drawing for browsers"), JSON),
                 ("mimo graph Atlas --depth 2", "mimo graph --svg > graph.svg"),
                 "Facts are taught and asked for by the tool 'knowledge'; see 'mimo tool knowledge operation=help'."),
+        Command("procedure list", "Every procedure; with NAME or --status: their runs", "procedures", "listing",
+                (Operand("NAME", optional=True),), (Option("status", "running, waiting, failed, ...", "STATUS"), JSON)),
+        Command("procedure show", "A procedure, or a run (r12); as a picture with its state lit", "procedures", "show",
+                (Operand("NAME"),),
+                (Option("version", "else the latest", "X.Y"), Option("mermaid", "as Mermaid"), Option("svg", "as SVG"),
+                 JSON),
+                ("mimo procedure show deploy --mermaid", "mimo procedure show r12 --svg > r12.svg")),
+        Command("procedure define", "Define a procedure by a file; - is stdin", "procedures", "define",
+                (Operand("FILE"),), (JSON,), ("mimo procedure define deploy.json",),
+                "Files in the folder 'procedures' of the data directory are defined by themselves."),
+        Command("procedure validate", "Every problem of a definition, with its place", "procedures", "validate",
+                (Operand("FILE"),), (JSON,)),
+        Command("procedure run", "Begin a run, and wait a while for its end", "procedures", "run",
+                (Operand("NAME"), Operand("KEY=VALUE", optional=True, many=True)),
+                (Option("version", "else the latest", "X.Y"), Option("wait", "so many seconds (20)", "N"),
+                 Option("key", "the same key begins one run only", "KEY"), JSON),
+                ("mimo procedure run deploy env=staging replicas:=3",)),
+        Command("procedure watch", "What befalls a run, as it comes", "procedures", "watch", (Operand("RUN"),), (JSON,)),
+        Command("procedure history", "What befell a run", "procedures", "history", (Operand("RUN"),),
+                (Option("limit", "lines (200)", "N"), JSON)),
+        Command("procedure signal", "Tell a run of an event: approved, rejected, ...", "procedures", "signal",
+                (Operand("RUN"), Operand("EVENT"), Operand("KEY=VALUE", optional=True, many=True)), (JSON,)),
+        Command("procedure interrupt", "Stop a run at once", "procedures", "interrupt", (Operand("RUN"),),
+                (Option("rollback", "and take back what was done"), JSON)),
+        Command("procedure pause", "Let a run begin nothing more", "procedures", "pause", (Operand("RUN"),), (JSON,)),
+        Command("procedure resume", "Let a paused or interrupted run go on", "procedures", "resume", (Operand("RUN"),),
+                (JSON,)),
+        Command("procedure retry", "Try again what is stuck, or from a state on", "procedures", "retry",
+                (Operand("RUN"), Operand("STATE", optional=True)), (JSON,)),
+        Command("procedure deactivate", "Begin no more runs of it", "procedures", "deactivate", (Operand("NAME"),),
+                (Option("version", "else all", "X.Y"), JSON)),
     ),
     "Data": (
         Command("backup", "Copy the database, while it is in use", "files", "backup",
@@ -176,39 +207,6 @@ _GROUPS = {
         )),
         Command("config show", "Every setting, with where it came from", "configuration", "show",
                 options=(SET, JSON)),
-    ),
-    "Procedures": (
-        Command("procedure list", "Every procedure; with NAME or --status: their runs", "procedures", "listing",
-                (Operand("NAME", optional=True),), (Option("status", "running, waiting, failed, ...", "STATUS"), JSON)),
-        Command("procedure show", "A procedure, or a run (r12); as a picture with its state lit", "procedures", "show",
-                (Operand("NAME"),),
-                (Option("version", "else the latest", "X.Y"), Option("mermaid", "as Mermaid"), Option("svg", "as SVG"),
-                 JSON),
-                ("mimo procedure show deploy --mermaid", "mimo procedure show r12 --svg > r12.svg")),
-        Command("procedure define", "Define a procedure by a file; - is stdin", "procedures", "define",
-                (Operand("FILE"),), (JSON,), ("mimo procedure define deploy.json",),
-                "Files in the folder 'procedures' of the data directory are defined by themselves."),
-        Command("procedure validate", "Every problem of a definition, with its place", "procedures", "validate",
-                (Operand("FILE"),), (JSON,)),
-        Command("procedure run", "Begin a run, and wait a while for its end", "procedures", "run",
-                (Operand("NAME"), Operand("KEY=VALUE", optional=True, many=True)),
-                (Option("version", "else the latest", "X.Y"), Option("wait", "so many seconds (20)", "N"),
-                 Option("key", "the same key begins one run only", "KEY"), JSON),
-                ("mimo procedure run deploy env=staging replicas:=3",)),
-        Command("procedure watch", "What befalls a run, as it comes", "procedures", "watch", (Operand("RUN"),), (JSON,)),
-        Command("procedure history", "What befell a run", "procedures", "history", (Operand("RUN"),),
-                (Option("limit", "lines (200)", "N"), JSON)),
-        Command("procedure signal", "Tell a run of an event: approved, rejected, ...", "procedures", "signal",
-                (Operand("RUN"), Operand("EVENT"), Operand("KEY=VALUE", optional=True, many=True)), (JSON,)),
-        Command("procedure interrupt", "Stop a run at once", "procedures", "interrupt", (Operand("RUN"),),
-                (Option("rollback", "and take back what was done"), JSON)),
-        Command("procedure pause", "Let a run begin nothing more", "procedures", "pause", (Operand("RUN"),), (JSON,)),
-        Command("procedure resume", "Let a paused or interrupted run go on", "procedures", "resume", (Operand("RUN"),),
-                (JSON,)),
-        Command("procedure retry", "Try again what is stuck, or from a state on", "procedures", "retry",
-                (Operand("RUN"), Operand("STATE", optional=True)), (JSON,)),
-        Command("procedure deactivate", "Begin no more runs of it", "procedures", "deactivate", (Operand("NAME"),),
-                (Option("version", "else all", "X.Y"), JSON)),
     ),
     "Programs": (
         Command("stdio", "Speak MCP on stdin and stdout (alias: mcp); editors start this", "bridge", "main"),
@@ -259,8 +257,13 @@ _GROUPS = {
 }  # fmt: skip
 
 # A family of commands that is larger than this has one line on the first screen.
-FEW = 3
-FAMILIES = {"procedure": "State machines", "skill": "Other MCP servers"}
+FEW = 1
+FAMILIES = {
+    "config": "Every setting, with where it came from",
+    "procedure": "What an agent learned to do, as machines that do it again",
+    "key": "Keys for programs that come by HTTP or WebSocket",
+    "skill": "Other MCP servers, and their tools",
+}
 COMMANDS = {command.name: command for group in _GROUPS.values() for command in group}
 COMMANDS["mcp"] = COMMANDS["stdio"]
 
@@ -282,7 +285,7 @@ def overview(name: str = "") -> str:
     for group, commands in _GROUPS.items():
         lines += ["", f"{group}:"]
         lines += _lines(commands)
-    lines += ["", EXIT_CODES, "", "More on each: mimo COMMAND --help. Version: mimo --version."]
+    lines += ["", EXIT_CODES, "", "More on each: mimo COMMAND --help; on several: mimo procedure --help. Version: mimo --version."]
     return "\n".join(lines)
 
 
@@ -297,7 +300,8 @@ def _lines(commands: Iterable[Command]) -> Iterable[str]:
             yield _line(command.name or "mimo", command.summary)
         elif first not in told:
             told.add(first)
-            yield _line(first, f"{FAMILIES.get(first, '')}: {', '.join(family)}")
+            more = ", ".join(family[:3]) + (", ..." if len(family) > 3 else "")
+            yield _line(first, f"{FAMILIES[first]}: {more}")
 
 
 def _line(name: str, summary: str) -> str:
