@@ -6,10 +6,10 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias
 
+from mimo.choices import Settings
 from mimo.errors import InvalidArguments, NotFound
 from mimo.gateway.dispatch import Dispatch
 from mimo.observability.metrics import Metrics
-from mimo.settings import Settings
 from mimo.storage.database import Database
 from mimo.tool import Call, Client, Json, JsonObject
 

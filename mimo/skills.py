@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from mimo.choices import Skills as Choices
 from mimo.gateway.dispatch import Dispatch
 from mimo.home import Home
 from mimo.observability.events import Events
 from mimo.services.skills.service import Skills
 from mimo.services.skills.skill import Patience
-from mimo.settings import Skills as Choices
 from mimo.supervision import SupervisionEvent, Supervisor
 
 

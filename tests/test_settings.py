@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from mimo.choices import Settings
 from mimo.errors import Unusable
 from mimo.home import Home
-from mimo.settings import DEFAULT, Settings, files, load, shown
+from mimo.settings import DEFAULT, files, load, shown
 
 
 @pytest.fixture

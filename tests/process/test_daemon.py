@@ -18,12 +18,12 @@ from urllib.parse import urlsplit
 import pytest
 
 import mimo as package
+from mimo.choices import Daemon as DaemonSettings
 from mimo.cli.client import Daemon
 from mimo.daemon import LAST_RESORT
 from mimo.home import LONGEST_SOCKET_PATH, Home
 from mimo.launch import LARGEST_LOG, greeting
 from mimo.observability.resources import THRESHOLDS
-from mimo.settings import Daemon as DaemonSettings
 from mimo.storage.migrate import migrations_in
 from mimo.transports.unix import MAX_CONNECTIONS
 
