@@ -43,7 +43,7 @@ from mimo.services.memory.watching import Watching
 from mimo.services.memory.wiring import wired
 from mimo.services.procedures.doorstep import Doorstep as ProceduresDoorstep
 from mimo.services.skills.doorstep import Doorstep
-from mimo.settings import Limits, Settings
+from mimo.choices import Limits, Settings
 from mimo.storage.database import Database
 from mimo.storage.upkeep import Upkeep
 from mimo.supervision import Child, Restart, Strategy, Supervisor

@@ -20,7 +20,7 @@ from mimo.protocol.openapi import Operation
 from mimo.services.memory.carried_lines import memory_line
 from mimo.services.memory.controls import Controls
 from mimo.services.memory.names import name_of, number_of
-from mimo.settings import Http
+from mimo.choices import Http
 from mimo.storage.database import Database
 from mimo.storage.engram_transfer import carried
 from mimo.tool import JsonObject

@@ -19,7 +19,7 @@ from mimo.cli.client import Daemon
 from mimo.home import Home
 from mimo.launch import bind
 from mimo.owner import owner_token
-from mimo.settings import Settings
+from mimo.choices import Settings
 from mimo.transports.http import door as door_module
 from mimo.transports.http import guard, router
 from mimo.transports.http.door import Address, listening
