@@ -20,9 +20,14 @@ def message(data: bytes, *, kind: str = "message", number: int | None = None) ->
 
 
 class Heard:
-    """The events of a stream that somebody else sends: bytes in, as they come; the data of each event out."""
+    """The events of a stream that somebody else sends: bytes in, as they come; the data of each event out.
+
+    `last` is the id from which the stream can be resumed, if it has one, and `pause` the seconds to wait before.
+    """
 
     def __init__(self, cap: int) -> None:
+        self.last = ""
+        self.pause = 1.0
         self._cap = cap
         self._rest = b""
         self._data: list[bytes] = []
@@ -44,6 +49,10 @@ class Heard:
             elif line.startswith(b"data:"):
                 self._data.append(line[5:].removeprefix(b" "))
                 self._size += len(line)
+            elif line.startswith(b"id:") and b"\0" not in line:
+                self.last = line[3:].strip().decode("latin-1")
+            elif line.startswith(b"retry:") and line[6:].strip().isdigit():
+                self.pause = min(60.0, int(line[6:].strip()[:9]) / 1000)
             if self._size > self._cap:
                 break
         if self._size + len(self._rest) > self._cap:

@@ -15,7 +15,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mimo
     not list(CACHE.glob("*/node_modules/.bin")),
     reason="the MCP conformance suite is not installed: run ops/conformance once",
 )
-@pytest.mark.parametrize("way", ["alone", "--gateway"])
+@pytest.mark.parametrize("way", ["alone", "--gateway", "--client"])
 @pytest.mark.parametrize("revision", ["2025-11-25", "2026-07-28"])
 def test_every_required_scenario_passes(revision: str, way: str) -> None:
     words = ["--requirements", revision, *([way] if way.startswith("-") else [])]

@@ -114,7 +114,7 @@ class Asking:
     def discover(self) -> tuple[int, Object]:
         """The probe: who does not know it is of the older kind."""
         number, _ = self.request("server/discover")
-        return number, {"_meta": self._terms(NEWEST, OFFERED)}
+        return number, {"_meta": self._terms(self.revision or NEWEST, OFFERED)}
 
     def initialize(self) -> tuple[int, Object]:
         info = {"name": self._about.name, "version": self._about.version}

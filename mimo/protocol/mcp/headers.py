@@ -64,6 +64,23 @@ def repeated(method: str, params: Object, schema: JsonObject | None) -> dict[str
     return said
 
 
+def unfit(schema: JsonObject) -> bool:
+    """Does it ask for headers that cannot be? Such a tool must not be called over HTTP."""
+    properties = schema.get("properties")
+    seen = set[str]()
+    for wanted in cast("Object", properties).values() if isinstance(properties, dict) else ():
+        said = cast("Object", wanted) if isinstance(wanted, dict) else {}
+        if "x-mcp-header" not in said:
+            continue
+        header = said["x-mcp-header"]
+        if not isinstance(header, str) or not _TOKEN.fullmatch(header) or header.lower() in seen:
+            return True
+        if said.get("type") not in ("string", "integer", "boolean"):
+            return True
+        seen.add(header.lower())
+    return False
+
+
 def _arguments(arguments: Object, headers: Mapping[str, str], schema: JsonObject) -> Failure | None:
     properties = schema.get("properties")
     for name, wanted in cast("Object", properties).items() if isinstance(properties, dict) else ():

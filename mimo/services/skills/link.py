@@ -45,6 +45,7 @@ class Sent:
     method: str
     params: Object
     soon: bool = False  # others are on their way, so it may leave with them
+    asks: bool = False  # the skill may ask the client something meanwhile
 
 
 class Wire(Protocol):
@@ -272,7 +273,8 @@ class Link:
             raise Refused(f"the arguments are too large for a message ({len(frame)} bytes)")
         self._exchanges[number] = exchange
         try:
-            self._wire.send(Sent(frame, number, method, params, len(self._exchanges) > 1))
+            asks = call is not None and bool(call.offers)
+            self._wire.send(Sent(frame, number, method, params, len(self._exchanges) > 1, asks))
         except Unavailable:
             self._asking.forget(number)
             del self._exchanges[number]
@@ -289,12 +291,21 @@ class Link:
         """
         if era == "legacy":
             return await self._initialize(None)
+        probe = await self._probed()
+        found = self._discovered(probe)
+        if found is not None and probe.answer is not None and probe.answer.result is None:
+            # Another modern revision than the one we asked in: now in the right one.
+            probe = await self._probed()
+            found = self._discovered(probe)
+        return found or await self._initialize(probe)
+
+    async def _probed(self) -> Exchange:
         number, params = self._asking.discover()
         probe = self._send(number, "server/discover", params, None)
         with trio.move_on_after(PROBE):
             while not probe.over:
                 await probe.news()
-        return self._discovered(probe) or await self._initialize(probe)
+        return probe
 
     def _discovered(self, probe: Exchange) -> Greeting | None:
         if probe.lost is not None:

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias, cast
 from pydantic import ConfigDict
 
 from mimo.protocol.jsonrpc import Object
+from mimo.protocol.mcp.headers import unfit
 from mimo.services.skills.configuration import Declared
 from mimo.services.skills.exchange import Refused
 from mimo.services.skills.kept import Kept
@@ -62,6 +63,8 @@ def _things(
 ) -> Iterator[Thing]:
     for raw in kept.tools:
         name = raw.get("name")
+        if declared.url and unfit(_object(raw.get("inputSchema"))):
+            continue
         if isinstance(name, str) and name and name not in waits:
             yield _tool(declared, name, cleaned(raw), seconds, ask, results)
     for raw in kept.resources:

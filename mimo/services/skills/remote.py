@@ -13,7 +13,7 @@ from mimo.protocol.jsonrpc import MAX_LINE, Failure, Id, Response, parse
 from mimo.protocol.mcp.headers import repeated
 from mimo.protocol.mcp.revisions import NEWEST, Revision
 from mimo.protocol.sse import Heard
-from mimo.services.skills.http import Http, Reply
+from mimo.services.skills.http import CONNECT, Http, Reply
 from mimo.services.skills.link import Greeting, Link, Sent
 from mimo.services.skills.skill import Skill, first
 from mimo.tool import JsonObject
@@ -48,11 +48,12 @@ class Remotes:
                 posts.link = link = Link(posts, skill.told, skill.strange)
                 try:
                     with trio.move_on_after(skill.patience.start) as deadline:
-                        greeted(link, await link.greet(skill.kept.era))
+                        greeting = await link.greet(skill.kept.era)
+                        greeted(link, greeting)
+                        if tells_of_changes(greeting):
+                            posts.listen()
                     if deadline.cancelled_caught:
                         raise Unavailable(f"{declared.url} did not answer within {skill.patience.start:g} s")
-                    if not link.modern:
-                        nursery.start_soon(posts.listen)
                     await trio.sleep_forever()
                 finally:
                     await posts.goodbye()
@@ -75,6 +76,8 @@ class _Posts:
         self._nursery = nursery
         self._revision: Revision | None = None
         self._session = ""
+        self._listening = False
+        self._heard_of = trio.Event()  # whether there is a stream for what is said unasked
         self._open: dict[Id, trio.CancelScope] = {}
 
     def send(self, sent: Sent) -> None:
@@ -84,6 +87,8 @@ class _Posts:
                 scope.cancel()
             if self._revision is not None and self._revision.modern:
                 return  # closing the stream says it all
+        if sent.asks:
+            self.listen()
         self._nursery.start_soon(self._post, sent)
 
     def agreed(self, revision: Revision) -> None:
@@ -93,6 +98,9 @@ class _Posts:
         with trio.CancelScope() as scope:
             if sent.id is not None:
                 self._open[sent.id] = scope
+            if sent.asks and self._listening:  # a question that comes before we listen is lost
+                with trio.move_on_after(CONNECT):
+                    await self._heard_of.wait()
             try:
                 async with self._http.request("POST", self._said(sent), sent.frame) as reply:
                     await self._hear(reply, sent)
@@ -112,7 +120,13 @@ class _Posts:
             self._session = session
         kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "text/event-stream" and reply.status == 200:
-            await self._events(reply)
+            heard = Heard(MAX_LINE)
+            await self._events(reply, heard)
+            while (
+                heard.last and sent.id in self._open
+            ):  # it was interrupted on purpose, and can be taken up again
+                await trio.sleep(heard.pause)
+                await self._resume(heard)
         elif (body := await reply.body(MAX_LINE)) and kind == "application/json":
             self._receive(body)
         if sent.id is None or sent.id not in self._open:
@@ -125,14 +139,31 @@ class _Posts:
             sent, Unavailable(f"{self._http.url} ended its answer ({reply.status}) without a result")
         )
 
-    async def _events(self, reply: Reply) -> None:
-        heard = Heard(MAX_LINE)
+    async def _events(self, reply: Reply, heard: Heard) -> None:
         try:
             async for chunk in reply.chunks():
                 for data in heard.feed(chunk):
-                    self._receive(data)
+                    if data.strip():  # an event may have an id alone
+                        self._receive(data)
         except ValueError as error:
             raise Unavailable(f"{self._http.url} sent {error}") from error
+
+    async def _resume(self, heard: Heard) -> None:
+        """The rest of a stream of events, or the one that belongs to no request.
+
+        Raises:
+            Unavailable: there is none.
+        """
+        said = self._always() | {"Accept": "text/event-stream"}
+        if self._revision is not None:
+            said["MCP-Protocol-Version"] = self._revision.name
+        if heard.last:
+            said["Last-Event-ID"] = heard.last
+        async with self._http.request("GET", said, b"") as reply:
+            if reply.status != 200:
+                raise Unavailable(f"{self._http.url} has no such stream ({reply.status})")
+            self._heard_of.set()
+            await self._events(reply, heard)
 
     def _receive(self, data: bytes) -> None:
         assert self.link is not None
@@ -176,18 +207,21 @@ class _Posts:
         )
         return cast("JsonObject", found) if isinstance(found, dict) else None
 
-    async def listen(self) -> None:
+    def listen(self) -> None:
         """What an older server says unasked comes on a stream of its own, if it offers one."""
+        if not self._listening and self._revision is not None and not self._revision.modern:
+            self._listening = True
+            self._nursery.start_soon(self._listen)
+
+    async def _listen(self) -> None:
+        heard = Heard(MAX_LINE)
         while True:
             try:
-                said = self._always() | {"Accept": "text/event-stream"}
-                async with self._http.request("GET", said, b"") as reply:
-                    if reply.status != 200:
-                        return
-                    await self._events(reply)
+                await self._resume(heard)
             except Unavailable:
-                pass  # whether it is there at all, the next request tells
-            await trio.sleep(LISTEN_AGAIN)
+                self._heard_of.set()
+                return  # whether the server is there at all, the next request tells
+            await trio.sleep(max(heard.pause, LISTEN_AGAIN))
 
     async def goodbye(self) -> None:
         """So that the other side need not keep the session."""
@@ -198,6 +232,12 @@ class _Posts:
                         await reply.body(MAX_LINE)
                 except Unavailable:
                     self._skill.strange("the session could not be ended")
+
+
+def tells_of_changes(greeting: Greeting) -> bool:
+    """Has it lists that change?"""
+    kinds: list[Any] = [greeting.capabilities.get(kind) for kind in ("tools", "resources", "prompts")]
+    return any(isinstance(each, dict) and cast("JsonObject", each).get("listChanged") for each in kinds)
 
 
 async def _raise(error: MimoError) -> None:
