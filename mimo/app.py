@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from mimo import __version__
+from mimo.choices import Limits, Settings
 from mimo.control import Control, Tell
 from mimo.embedding.box import Box
 from mimo.embedding.choice import chosen
@@ -43,7 +44,6 @@ from mimo.services.memory.watching import Watching
 from mimo.services.memory.wiring import wired
 from mimo.services.procedures.doorstep import Doorstep as ProceduresDoorstep
 from mimo.services.skills.doorstep import Doorstep
-from mimo.choices import Limits, Settings
 from mimo.storage.database import Database
 from mimo.storage.upkeep import Upkeep
 from mimo.supervision import Child, Restart, Strategy, Supervisor
@@ -55,6 +55,7 @@ from mimo.transports.unix import UnixDoor
 if TYPE_CHECKING:
     from mimo.services.skills.service import Skills as SkillsService
     from mimo.transports.http.door import HttpDoor
+    from mimo.transports.websocket.door import SynapseDoor
 
 JSON = "application/json"
 
@@ -72,6 +73,7 @@ class House:
     unix: UnixDoor
     stdio: StdioDoor | None
     http: HttpDoor | None
+    synapse: SynapseDoor | None
     sessions: Sessions
     loop_watch: LoopWatch
     resources: ResourceWatch
@@ -107,6 +109,8 @@ class House:
         async with trio.open_nursery() as nursery:
             if self.http is not None:
                 nursery.start_soon(self.http.drain)
+            if self.synapse is not None:
+                nursery.start_soon(self.synapse.drain)
             await self.sessions.drain()
             nursery.start_soon(self.unix.drain)
             if self.stdio is not None:
@@ -114,7 +118,8 @@ class House:
 
     def idle_since(self) -> float | None:
         """When the last client of any door left, on Trio's clock; None while one is here."""
-        doors = [self.unix.idle_since, *([] if self.http is None else [self.http.idle_since])]
+        ports = [each for each in (self.http, self.synapse) if each is not None]
+        doors = [self.unix.idle_since, *(each.idle_since for each in ports)]
         here = [since for since in doors if since is not None]
         return max(here) if len(here) == len(doors) else None
 
@@ -152,15 +157,16 @@ class House:
         ]
         if self.stdio is not None:
             doors.append({"name": "stdio", "address": "-", "connections": 1})
-        if self.http is not None:
-            doors.append(
-                {
-                    "name": "http",
-                    "address": self.http.url,
-                    "connections": self.http.connections,
-                    "state": self.http.state,
-                }
-            )
+        for name, door in (("http", self.http), ("synapse", self.synapse)):
+            if door is not None:
+                doors.append(
+                    {
+                        "name": name,
+                        "address": door.url,
+                        "connections": door.connections,
+                        "state": door.state,
+                    }
+                )
         return doors
 
 
@@ -269,6 +275,13 @@ def build(
         )
         web = [Child("mcp", mcp.run), Child("http", http.run, grace=5)]
 
+    synapse = None
+    if settings.synapse.enabled == "on" or (settings.synapse.enabled == "auto" and network):
+        from mimo.network import synapse_door  # as above
+
+        synapse = synapse_door(settings, keyring, gate, desk, events, metrics)
+        web.append(Child("synapse", synapse.run, grace=5))
+
     upkeep = Upkeep(
         database,
         backup_hours=settings.storage.backup_hours,
@@ -301,6 +314,7 @@ def build(
         unix,
         stdio,
         http,
+        synapse,
         sessions,
         LoopWatch(reports.stalled),
         watch,

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from mimo.choices import Http, Settings
 from mimo.embedding.box import Box
 from mimo.embedding.embedder import Embedder
 from mimo.gateway.gate import Gate
@@ -17,13 +18,13 @@ from mimo.gateway.keys import Keyring
 from mimo.observability.events import Events
 from mimo.observability.metrics import Metrics
 from mimo.protocol.openapi import Operation
+from mimo.protocol.rest import data_of
 from mimo.services.memory.carried_lines import memory_line
 from mimo.services.memory.controls import Controls
 from mimo.services.memory.names import name_of, number_of
-from mimo.choices import Http
 from mimo.storage.database import Database
 from mimo.storage.engram_transfer import carried
-from mimo.tool import JsonObject
+from mimo.tool import Call, JsonObject
 from mimo.transports.desk import Desk
 from mimo.transports.http.door import Address, HttpDoor
 from mimo.transports.http.exchange import Route
@@ -36,6 +37,10 @@ from mimo.transports.http.openai import openai_routes
 from mimo.transports.http.procedures import procedure_routes
 from mimo.transports.http.router import Router
 from mimo.transports.http.tools import tool_routes
+from mimo.transports.websocket.door import SynapseDoor
+from mimo.transports.websocket.exchange import Caps, Exchange
+from mimo.transports.websocket.herald import Herald
+from mimo.transports.websocket.lanes import Lanes
 
 
 def http_door(
@@ -86,6 +91,34 @@ def http_door(
         return sum(not key.is_owner for key in keyring.keys)
 
     return HttpDoor(router, address, keys, connections=settings.connections), mcp
+
+
+def synapse_door(
+    settings: Settings, keyring: Keyring, gate: Gate, desk: Desk, events: Events, metrics: Metrics
+) -> SynapseDoor:
+    """The WebSocket door. Who may come in, and by which names we are called, is one thing for both doors."""
+    http, mine = settings.http, settings.synapse
+    hosts = [name for each in http.hosts.split(",") if (name := each.strip())]
+
+    async def ask(query: str, call: Call, seconds: float | None) -> JsonObject:
+        await call.outlet.progress(0, 1, "searching the memories")
+        wanted = {"query": query, "format": "json"}
+        answer = await gate.call("memory_search", wanted, call, seconds=seconds)
+        await call.outlet.progress(1, 1, "read what was found")
+        return data_of(answer)
+
+    exchange = Exchange(
+        Guard(keyring, metrics, hosts=hosts, door="synapse"),
+        desk,
+        gate,
+        ask,
+        Herald(events),
+        Lanes(settings.limits.read, settings.limits.waiting),
+        Caps(mine.connections, mine.per_key, mine.in_flight, mine.message_bytes),
+    )
+    certificate = (http.certificate, http.certificate_key) if http.certificate else None
+    address = Address(mine.host, mine.port, certificate, http.behind_proxy)
+    return SynapseDoor(exchange, address, lambda: sum(not key.is_owner for key in keyring.keys))
 
 
 class InTheBox:

@@ -76,6 +76,7 @@ def environ(home: Home, tmp_path: Path) -> dict[str, str]:
         "XDG_CONFIG_HOME": str(tmp_path / "config"),
         "MIMO_HOME": str(home),
         "MIMO_HTTP__PORT": "0",  # several may run at once
+        "MIMO_SYNAPSE__PORT": "0",
     }
 
 

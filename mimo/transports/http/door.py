@@ -91,8 +91,8 @@ class HttpDoor:
                     try:
                         self._bound = await listening(self._address.host, self._address.port)
                     except OSError as error:
-                        reason = _reason(error, self._address)
-                        self._tell(f"not opened: {reason}", "the HTTP door stays shut: %s", reason)
+                        why = reason(error, self._address)
+                        self._tell(f"not opened: {why}", "the HTTP door stays shut: %s", why)
                 if self._bound:
                     break
                 if not waited:
@@ -150,11 +150,12 @@ async def listening(host: str, port: int) -> Sequence[socket.socket]:
     return made
 
 
-def _reason(error: OSError, address: Address) -> str:
+def reason(error: OSError, address: Address, setting: str = "http.port") -> str:
+    """Why this address cannot be listened at, and the cure."""
     where = f"{address.host}:{address.port}"
     if error.errno == errno.EADDRINUSE:
         return (
-            f"another program listens at {where}; stop it, or choose another port with http.port "
+            f"another program listens at {where}; stop it, or choose another port with {setting} "
             "(mimo looks again by itself)"
         )
     return f"cannot listen at {where}: {error.strerror or error}"
