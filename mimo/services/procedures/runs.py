@@ -143,7 +143,8 @@ def to_json(run: Run) -> dict[str, Any]:
         if (trouble := cast("Trouble | None", getattr(run, name))) is not None:
             told[name] = [trouble.kind, trouble.message, trouble.retry, trouble.unsure]
     for name in _PLAIN:
-        if value := getattr(run, name):
+        value = getattr(run, name)
+        if value or (value is not None and name in _MAY_BE_NOTHING):
             told[name] = value
     return told
 
@@ -151,6 +152,9 @@ def to_json(run: Run) -> dict[str, Any]:
 _PLAIN = (
     "results", "visits", "deadline", "paused_at", "interrupted", "halted", "undone", "output", "saved_at", "depth",
 )  # fmt: skip
+
+# Where 0 or an empty text says something.
+_MAY_BE_NOTHING = frozenset({"deadline", "paused_at", "output"})
 
 
 def from_json(id_: int, status: str, told: Mapping[str, Any], context: Context) -> Run:
@@ -175,7 +179,8 @@ def from_json(id_: int, status: str, told: Mapping[str, Any], context: Context) 
 def _activity_json(each: Activity) -> dict[str, Any]:
     told: dict[str, Any] = {"step": each.step, "state": each.state, "phase": each.phase.value}
     for name in ("branch", "undoes", "due", "repeat", "call", "prompt"):
-        if (value := getattr(each, name)) not in (None, "", 0, False):
+        value = getattr(each, name)
+        if value or (value is not None and name == "due"):
             told[name] = value
     if each.attempt != 1 or each.keyed != 1:
         told |= {"attempt": each.attempt, "keyed": each.keyed}

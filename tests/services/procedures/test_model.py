@@ -220,8 +220,9 @@ class Chain(RuleBasedStateMachine):
             assert (self.run.status is Status.COMPLETED) is not self.back
             assert self.run.wake is None
             assert not self.run.activities
-        elif self.stuck and not self.run.interrupted:
-            assert self.run.status is Status.NEEDS_ATTENTION
+        else:
+            needs = self.stuck and not self.run.interrupted
+            assert (self.run.status is Status.NEEDS_ATTENTION) is needs
 
     @invariant()
     def no_effect_is_missing(self) -> None:
