@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import trio
 
 from mimo.embedding.cache import Cache
 from mimo.embedding.embedder import Embedder, Vectors
 from mimo.errors import Unavailable
+from mimo.services.memory.chance import USUAL, Chance
 from mimo.storage.changes import changes_after, last_seq
 from mimo.storage.database import Database
 from mimo.storage.engram_vectors import (
@@ -42,6 +43,7 @@ class _Kept:
 
     model: Model
     segment: Segment
+    chance: Chance = field(default_factory=Chance)
 
 
 class Meaning:
@@ -69,6 +71,12 @@ class Meaning:
         """The vectors of `model`, once they have been read."""
         kept = self._kept.get(self.model)
         return kept.segment if kept is not None and kept.segment.ready else None
+
+    @property
+    def chance(self) -> float:
+        """The cosine that says nothing, among the vectors of `model`."""
+        kept = self._kept.get(self.model)
+        return USUAL if kept is None else kept.chance.level
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
         """Questions, by the model whose vectors answer. What was asked a moment ago is not computed again."""
@@ -148,12 +156,13 @@ class Meaning:
         return [model for model in await self._database.read(models) if model.name in names]
 
     async def _read(self, kept: _Kept) -> None:
-        async with aclosing(self._portions(kept.model)) as portions:
+        async with aclosing(self._portions(kept)) as portions:
             await kept.segment.rebuild(portions)
 
-    async def _portions(self, model: Model) -> AsyncGenerator[Sequence[Row]]:
+    async def _portions(self, kept: _Kept) -> AsyncGenerator[Sequence[Row]]:
         after = 0
-        while stored := await self._database.read(vectors_after, model.id, after, PORTION):
+        while stored := await self._database.read(vectors_after, kept.model.id, after, PORTION):
+            kept.chance.note(_blobs(stored, kept.model), kept.model.dim)
             yield [_row(each) for each in stored]
             after = stored[-1].id
 
@@ -163,6 +172,7 @@ class Meaning:
         if gone:
             await kept.segment.drop(sorted(gone))
         if stored:
+            kept.chance.note(_blobs(stored, kept.model), kept.model.dim)
             await kept.segment.put([_row(each) for each in stored if len(each.blob) == 2 * kept.model.dim])
 
     async def _drop_the_old(self) -> None:
@@ -196,3 +206,7 @@ class Meaning:
 
 def _row(stored: Stored) -> Row:
     return Row(stored.id, stored.blob, stored.namespace)
+
+
+def _blobs(stored: Sequence[Stored], model: Model) -> list[bytes]:
+    return [each.blob for each in stored if len(each.blob) == 2 * model.dim]

@@ -15,6 +15,7 @@ import trio
 
 from mimo.errors import MimoError, TooSlow, Unavailable, Unusable
 from mimo.services.memory import ranking
+from mimo.services.memory.chance import USUAL
 from mimo.services.memory.found import Found, Hit, Question
 from mimo.services.memory.ranking import Floats, Integers
 from mimo.services.memory.relevance import THRESHOLD, says_nothing
@@ -69,6 +70,7 @@ class Search:
         clock: Callable[[], float],
         weights: Mapping[str, ranking.Weights] = WEIGHTS,
         threshold: float = THRESHOLD,
+        chance: Callable[[], float] = lambda: USUAL,
     ) -> None:
         self._database = database
         self._meaning = meaning
@@ -76,6 +78,7 @@ class Search:
         self._clock = clock
         self._weights = weights
         self._threshold = threshold
+        self._chance = chance
         self._sizes = Sizes()
         self._sized_at = -1
         self.also: Also | None = None  # what others know of a question; set when the house is built
@@ -114,10 +117,10 @@ class Search:
         if more or known:
             ids, arms["facts"] = list(dict.fromkeys([*ids, *known])), "ran"
         model = self._meaning.model if self._meaning is not None and vector is not None else ""
-        weights = self._weights[question.strategy]
+        weights, chance = self._weights[question.strategy], self._chance()
 
         def weigh(around: Windows | None) -> tuple[Weighed, bool]:
-            in_order = weighed(question, said, around, vector, idf, weights, now)
+            in_order = weighed(question, said, around, vector, idf, weights, now, chance)
             return in_order, around is not None and around.in_sessions
 
         in_order, in_sessions = await self._database.read(

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from mimo.services.memory import ranking
+from mimo.services.memory.chance import USUAL, steadied
 from mimo.services.memory.found import Question
 from mimo.services.memory.ranking import Floats
 from mimo.services.memory.relevance import relevance, scores
@@ -31,6 +32,7 @@ ASKS_WHEN = (
     "which year",
 )
 WORKING_BONUS = 0.2
+MEANINGS = [ranking.FEATURES.index(name) for name in ("own_meaning", "meaning")]
 DAY_MS = 86_400_000
 
 
@@ -52,8 +54,12 @@ def weighed(
     idf: Floats,
     weights: ranking.Weights,
     now: int,
+    chance: float = USUAL,
 ) -> Weighed:
-    """Each of the candidates in `around`, in order. Without `vector` words alone count."""
+    """Each of the candidates in `around`, in order. Without `vector` words alone count.
+
+    `chance` is the cosine that says nothing (see chance.py).
+    """
     if around is None or not len(around.candidates):
         none = np.zeros((0, len(ranking.FEATURES)), np.float32)
         return Weighed((), none, none[:, 0], none[:, 0])
@@ -94,6 +100,8 @@ def weighed(
     )
     asks_when = question.text.lower().lstrip().startswith(ASKS_WHEN)
     table = ranking.features(field, vector, idf, float(idf.sum()), asks_when)
+    if vector is not None:
+        table[:, MEANINGS] = steadied(table[:, MEANINGS], chance)
     found = scores(table, ranking.vector_of(weights)) + WORKING_BONUS * around.working[at].astype(np.float32)
     order = np.lexsort((around.ids[at], -found))
     relevant = relevance(table, by_words_alone=vector is None)

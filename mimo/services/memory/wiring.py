@@ -41,6 +41,7 @@ class Wired:
     service: Memory
     offers: Offers
     search: Search
+    context: Context
     meaning: Meaning
     embedding: Embedding
     use: Use
@@ -75,6 +76,7 @@ def wired(
         clock=lambda: clock() / 1000,
         weights=strategies(weights or {}),
         threshold=threshold,
+        chance=lambda: meaning.chance,
     )
     finding = Finding(database, search, events, use.note, clock=clock)
     context = Context(database, finding, clock=clock)
@@ -87,6 +89,7 @@ def wired(
         ),
         offers=Offers(database, finding, context),
         search=search,
+        context=context,
         controls=Controls(consolidation, fade, Transfer(database, clock=clock)),
         meaning=meaning,
         embedding=Embedding(database, embedder, events, metrics, clock=clock),

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mimo.errors import Unavailable
+from mimo.services.memory.found import Question
 from mimo.services.memory.search import Search
 from mimo.services.memory.strategies import strategies
 from mimo.storage import engram_gather, engram_search, engram_windows
@@ -254,3 +255,20 @@ async def test_the_threshold_decides_when_nothing_is_the_answer(store: Any) -> N
         threshold=min(1.0, found.relevance + 0.001),
     )
     assert (await store.find("kiln hot")).abstained
+
+
+async def test_nearness_that_chance_gives_is_no_answer(store: Any) -> None:
+    """The same cosines bear on the question or do not, by what any two memories here have."""
+    await store.put("the kiln is hot today and tomorrow")
+    rare, common = (
+        Search(
+            store.database,
+            store.embedder,
+            lambda: store.segment,
+            clock=lambda: 1_700_000_000,
+            chance=lambda level=level: level,
+        )
+        for level in (0.0, 0.9)
+    )
+    question = Question("warm kiln", Filter(("home",)))
+    assert (await rare.find(question)).relevance > (await common.find(question)).relevance
