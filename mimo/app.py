@@ -294,7 +294,7 @@ def build(
         from mimo.skills import skills_service  # so is nothing of this to who has none
 
         return skills_service(
-            home, settings.skills, keeper, dispatch, events, desk.updated, reports.supervised
+            home, settings.skills, keeper, dispatch, events, embedder, desk.updated, reports.supervised
         )
 
     skills = Doorstep(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mimo.choices import Skills as Choices
+from mimo.embedding.embedder import Embedder
 from mimo.gateway.dispatch import Dispatch
 from mimo.home import Home
 from mimo.observability.events import Events
@@ -19,6 +20,7 @@ def skills_service(
     supervisor: Supervisor,
     dispatch: Dispatch,
     events: Events,
+    embedder: Embedder,
     updated: Callable[[str], None],
     supervised: Callable[[SupervisionEvent], None],
 ) -> Skills:
@@ -33,4 +35,5 @@ def skills_service(
         result_cap=choices.result_chars,
         updated=updated,
         supervised=supervised,
+        embedder=embedder,
     )

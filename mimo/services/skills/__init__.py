@@ -7,6 +7,6 @@
 - `subprocesses`, `process`, `launcher`, `leftovers`: a program of this machine, and its end
 - `link`, `exchange`, `forwarding`: requests to it, what comes back, and its questions
 - `offers`, `names`, `results`: what agents see of it
-- `finding`: gateway_find_tools and gateway_call
+- `finding`, `meaning`: gateway_find_tools and gateway_call
 - `news`: what happens, as events
 """

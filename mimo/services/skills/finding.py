@@ -16,6 +16,7 @@ import trio
 from pydantic import Field, WithJsonSchema
 
 from mimo.errors import NotFound
+from mimo.services.skills.meaning import Meaning, fused
 from mimo.tool import Answer, Arguments, Call, Capacity, JsonObject, Tool
 
 log = logging.getLogger(__name__)
@@ -62,8 +63,11 @@ class Offered(Protocol):
 
 
 class Finding:
-    def __init__(self, offered: Offered, call: Calling, path: Path, hints: Mapping[str, str]) -> None:
+    def __init__(
+        self, offered: Offered, call: Calling, path: Path, hints: Mapping[str, str], meaning: Meaning | None
+    ) -> None:
         """`hints` says of a tool, by its name, what a person should know before it is trusted."""
+        self._meaning = meaning
         self._offered = offered
         self._call = call
         self._path = path
@@ -110,6 +114,8 @@ class Finding:
             return Answer.text(self._whole(exact))
         used = self._used.get(call.client.namespace, Counter[str]())
         ranked = rank(asked.query, tools, used)
+        if self._meaning is not None and tools and asked.query.strip():
+            ranked = fused(ranked, await self._meaning.nearest(asked.query, tools))
         if not ranked:
             return Answer.text(_overview(asked.query, tools))
         lines = [self._line(tool) for tool in ranked[: asked.limit]]

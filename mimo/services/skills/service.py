@@ -11,6 +11,7 @@ from typing import Any
 
 import trio
 
+from mimo.embedding.embedder import Embedder
 from mimo.errors import Busy, MimoError, Unavailable
 from mimo.observability.events import Event, Events
 from mimo.observability.news import BreakerChanged as BreakerNews
@@ -22,6 +23,7 @@ from mimo.services.skills.controls import Controls
 from mimo.services.skills.finding import Calling, Finding
 from mimo.services.skills.kept import Kept, Shelf
 from mimo.services.skills.leftovers import Leftovers
+from mimo.services.skills.meaning import Meaning
 from mimo.services.skills.names import name_of
 from mimo.services.skills.process import LastWords
 from mimo.services.skills.results import Results
@@ -57,6 +59,7 @@ class Skills:
         result_cap: int,
         updated: Callable[[str], None],
         supervised: Callable[[Any], None],
+        embedder: Embedder | None = None,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         folder = Path(home) / "skills"
@@ -73,7 +76,8 @@ class Skills:
         self._environ = environ
         self._subprocesses = Subprocesses(environ, self._leftovers)
         self._shelving = Shelving(shelves, Results(result_cap))
-        self._finding = Finding(shelves, call, folder / "used.json", self._shelving.hints)
+        meaning = None if embedder is None else Meaning(embedder)
+        self._finding = Finding(shelves, call, folder / "used.json", self._shelving.hints, meaning)
         self._controls = Controls(self)
         self._words: dict[str, LastWords] = {}
         self._up: set[str] = set()  # names in the tree
