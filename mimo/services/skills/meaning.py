@@ -20,6 +20,8 @@ BATCH = 32
 LEAST, MOST = 0.3, 10
 # Of two rankings: who is first in one counts about as much as who is third in both.
 FUSED = 5.0
+# Who uses a word of a tool means it more often than not.
+WORDS = 1.5
 
 
 class Meaning:
@@ -57,9 +59,9 @@ class Meaning:
 def fused(by_words: Sequence[Tool], by_meaning: Sequence[Tool]) -> list[Tool]:
     """One list of two, in which each counts by its places."""
     scores: dict[Tool, float] = {}
-    for ranking in (by_words, by_meaning):
+    for weight, ranking in ((WORDS, by_words), (1.0, by_meaning)):
         for place, tool in enumerate(ranking):
-            scores[tool] = scores.get(tool, 0.0) + 1 / (FUSED + place)
+            scores[tool] = scores.get(tool, 0.0) + weight / (FUSED + place)
     return _ordered(scores)
 
 
