@@ -35,7 +35,7 @@ from mimo.observability import logs
 from mimo.observability.events import Events
 from mimo.observability.loop import LoopWatch
 from mimo.observability.metrics import Metrics
-from mimo.observability.resources import ResourceWatch
+from mimo.observability.resources import ResourceWatch, thresholds_with
 from mimo.protocol.mcp.about import MIMO
 from mimo.reports import Reports
 from mimo.services.graph.doorstep import Doorstep as GraphDoorstep
@@ -288,7 +288,12 @@ def build(
         backups_kept=settings.storage.backups_kept,
         on_backup=reports.backed_up,
     )
-    watch = ResourceWatch(events, metrics, {"wal_bytes": lambda: database.stats().wal_bytes, **memory.sizes})
+    watch = ResourceWatch(
+        events,
+        metrics,
+        {"wal_bytes": lambda: database.stats().wal_bytes, **memory.sizes},
+        thresholds=thresholds_with(settings.skills.most),
+    )
 
     def skills_of(keeper: Supervisor) -> SkillsService:
         from mimo.skills import skills_service  # so is nothing of this to who has none

@@ -46,6 +46,21 @@ THRESHOLDS: Mapping[str, Threshold] = {
 }
 
 
+# Its supervisor, its life, and who reads from it.
+TASKS_OF_A_SKILL = 6
+
+
+def thresholds_with(skills: int) -> Mapping[str, Threshold]:
+    """The limits of a house that may run so many skills: each is a child, and a few tasks."""
+    tasks = THRESHOLDS["tasks"]
+    more = TASKS_OF_A_SKILL * skills
+    return {
+        **THRESHOLDS,
+        "tasks": Threshold(tasks.warning + more, tasks.critical + more),
+        "children": Threshold(0.8 * skills, skills),
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """One look. `injected` are the values of others by name: the log's bytes, the sizes of caches."""

@@ -91,7 +91,12 @@ class Process:
             os.set_blocking(descriptor, False)
         self._waiting = deque[bytes]()
         self._size = 0
-        self._news = trio.Event()
+        self._nursery: trio.Nursery | None = None
+        self._writing = False
+
+    def write_in(self, nursery: trio.Nursery) -> None:
+        """Have a task there write what does not go at once, as long as there is something."""
+        self._nursery = nursery
 
     def send(self, frame: bytes, *, soon: bool = False) -> None:
         """Write a line, at once if it goes, or `soon` with others of this turn of the loop. Never waits.
@@ -114,13 +119,12 @@ class Process:
             raise Unavailable("the skill does not read what it is asked")
         self._waiting.append(data)
         self._size += len(data)
-        self._news.set()
+        if not self._writing and self._nursery is not None:
+            self._writing = True
+            self._nursery.start_soon(self._write_on)
 
-    async def write_on(self) -> None:
-        """Send what did not go at once, until cancelled or it has gone."""
-        while True:
-            await self._news.wait()
-            self._news = trio.Event()
+    async def _write_on(self) -> None:
+        try:
             while self._waiting:
                 data = b"".join(self._waiting) if len(self._waiting) > 1 else self._waiting[0]
                 self._waiting.clear()
@@ -134,6 +138,8 @@ class Process:
                 if written < len(data):
                     self._waiting.appendleft(data[written:])
                     await wait_writable(self._in)
+        finally:
+            self._writing = False
 
     async def read(self) -> bytes:
         """What it has said; nothing at its end."""

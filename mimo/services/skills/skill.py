@@ -114,7 +114,8 @@ class Skill:
         self._leaving = False
         self._told_failed = False
         self._used = 0.0
-        self._stale = trio.Event()
+        self._learning = False
+        self._on_change: Callable[[], None] = lambda: None
         self.breaker = Breaker(
             f"skill {declared.name}",
             failures=5,
@@ -268,9 +269,18 @@ class Skill:
         self.started()
         task_status.started()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._keep_learning, link, greeting)
-            await self._watch(link)
-            nursery.cancel_scope.cancel()
+
+            def learn_again() -> None:
+                if not self._learning:
+                    self._learning = True
+                    nursery.start_soon(self._learn_again, link, greeting)
+
+            self._on_change = learn_again
+            try:
+                await self._watch(link)
+            finally:
+                self._on_change = lambda: None
+                self._learning = False
 
     async def _watch(self, link: Link) -> None:
         """End requests that take too long, and ask to be taken down when nobody has needed it for long.
@@ -296,7 +306,7 @@ class Skill:
     def told(self, told: Told) -> None:
         """A notification that belongs to no request."""
         if told.method.endswith("/list_changed"):
-            self._stale.set()
+            self._on_change()
         elif told.method == "notifications/resources/updated":
             uri = told.params.get("uri")
             if isinstance(uri, str):
@@ -315,13 +325,12 @@ class Skill:
         if wanted:
             link.begin("subscriptions/listen", {"notifications": wanted})
 
-    async def _keep_learning(self, link: Link, greeting: Greeting) -> None:
-        while True:
-            await self._stale.wait()
-            await trio.sleep(SETTLE)
-            self._stale = trio.Event()
-            with suppress(MimoError), trio.move_on_after(self.patience.start):
-                await self._learn(link, greeting)  # if not, what it had listed before still stands
+    async def _learn_again(self, link: Link, greeting: Greeting) -> None:
+        """Its lists have changed; changes of one moment are one."""
+        await trio.sleep(SETTLE)
+        self._learning = False
+        with suppress(MimoError), trio.move_on_after(self.patience.start):
+            await self._learn(link, greeting)  # if not, what it had listed before still stands
 
     async def _learn(self, link: Link, greeting: Greeting) -> None:
         """Ask for all its lists, and tell the keeper when they are not what was known."""

@@ -50,7 +50,7 @@ class Subprocesses:
         try:
             async with running as process, trio.open_nursery() as nursery:
                 link = Link(_Lines(process), skill.told, skill.strange)
-                nursery.start_soon(process.write_on)
+                process.write_in(nursery)
                 nursery.start_soon(process.listen_to_stderr)
                 nursery.start_soon(_until_its_end, process, link, ended)
                 with trio.move_on_after(skill.patience.start) as deadline:
