@@ -75,7 +75,8 @@ def started(
         case d.ToolAction():
             repeat = turn.repeatable(action.tool) if action.idempotent is None else action.idempotent
             call = {"tool": action.tool, "arguments": filled(action.arguments, context)}
-            turn.launch(replace(new, call=call, repeat=repeat), patience=timeout)
+            flying = Activity(new.step, state, Phase.QUEUED, branch, undoes, repeat=repeat, call=call)
+            turn.launch(flying, patience=timeout)
         case d.ProcedureAction():
             call = {
                 "procedure": action.procedure,
@@ -175,7 +176,7 @@ def received(turn: Turn, activity: Activity, event: str, data: Any) -> str | Non
 
 def succeeded(turn: Turn, activity: Activity, result: Any) -> str | None:
     """A step of the way forward is done: the next state, if that follows."""
-    turn.take_off(replace(activity, phase=Phase.WAITING))  # whoever worked on it has ended
+    del turn.activities[activity.step]  # whoever worked on it has ended
     _keep_way_back(turn, activity, result)
     if activity.branch:
         turn.results[activity.branch] = result

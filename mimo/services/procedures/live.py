@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 
 from mimo.errors import MimoError
+from mimo.observability.events import Event
+from mimo.services.procedures import news
 from mimo.services.procedures.calling import client_of
 from mimo.services.procedures.happenings import Advanced, Failed, Finished, Happening
 from mimo.services.procedures.runs import ENDED, Run, Status, Trouble, from_json, to_json
 from mimo.storage.procedure_runs import Parent, Row, Saved
 from mimo.tool import Client
+
+if TYPE_CHECKING:
+    from mimo.services.procedures.definition import Definition
+
+# As SQLite's own JSON functions write it.
+_compact = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @dataclass(eq=False, slots=True)
@@ -25,6 +33,22 @@ class Reply:
     done: trio.Event = field(default_factory=trio.Event)
     said: str = ""
     error: MimoError | None = None
+
+
+@dataclass(eq=False, slots=True)
+class Change:
+    """The next turn of a run, for whoever waits for it."""
+
+    made: trio.Event = field(default_factory=trio.Event)
+    run: Run | None = None
+    next: Change | None = None
+
+    async def wait(self) -> tuple[Run, Change]:
+        """The run as it was saved with it, and the change after: none is missed in between."""
+        await self.made.wait()
+        assert self.run is not None
+        assert self.next is not None
+        return self.run, self.next
 
 
 @dataclass(eq=False, slots=True)
@@ -77,6 +101,18 @@ def ended_child(parent: Parent, run: Run) -> Finished | Failed:
     )
 
 
+def news_of(live: Live, definition: Definition, run: Run) -> Iterator[Event]:
+    """What is told of a turn."""
+    name, procedure, version = f"r{live.id}", definition.name, definition.version
+    prompt = next((each.prompt for each in run.activities if each.prompt), "")
+    parent = "" if live.parent is None else f"r{live.parent.id}"
+    yield news.Updated(name, procedure, version, run.status.value, run.state, run.entries, prompt, parent)
+    if run.status in ENDED:
+        yield news.Ended(
+            name, procedure, version, run.status.value, "" if run.trouble is None else run.trouble.kind
+        )
+
+
 def run_of(row: Row) -> Run:
     told: Mapping[str, Any] = json.loads(row.run)
     return from_json(row.id, row.status, told, json.loads(row.context))
@@ -88,8 +124,3 @@ def load(live: Live, row: Row) -> None:
     live.definition_id = row.definition_id
     live.parent = row.parent
     live.client = client_of(json.loads(row.client))
-
-
-def _compact(value: Any) -> str:
-    """As SQLite's own JSON functions write it."""
-    return json.dumps(value, separators=(",", ":"))

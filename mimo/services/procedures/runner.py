@@ -27,7 +27,6 @@ from mimo.errors import (
     Unusable,
 )
 from mimo.observability.events import Events
-from mimo.services.procedures import news
 from mimo.services.procedures.calling import CallTool, Find, acted, repeatable_by
 from mimo.services.procedures.happenings import (
     Act,
@@ -41,7 +40,16 @@ from mimo.services.procedures.happenings import (
     Stop,
     TimePassed,
 )
-from mimo.services.procedures.live import Live, Reply, awaits_child, ended_child, load, saved_of
+from mimo.services.procedures.live import (
+    Change,
+    Live,
+    Reply,
+    awaits_child,
+    ended_child,
+    load,
+    news_of,
+    saved_of,
+)
 from mimo.services.procedures.places import Places
 from mimo.services.procedures.registry import Registry
 from mimo.services.procedures.runs import ENDED, Run
@@ -89,7 +97,7 @@ class Runner:
         self._engine: Any = None
         self._nursery: trio.Nursery | None = None
         self.turns = 0
-        self._watched: dict[int, trio.Event] = {}  # who waits goes on waiting when we begin anew
+        self._watched: dict[int, Change] = {}  # who waits goes on waiting when we begin anew
         self._begin_anew()
         self.bear: Callable[[Live, Definition, Bear], Any] | None = None
 
@@ -126,6 +134,16 @@ class Runner:
         live.inbox.append((happening, reply))
         self._wake(live)
 
+    async def _go_on(self, id_: int, happening: Happening) -> None:
+        """As `post`, in this task: most of what happens is the end of an action, whose task has nothing more to do."""
+        live = self._live.get(id_)
+        if live is None or live.busy:
+            self.post(id_, happening)
+            return
+        live.inbox.append((happening, None))
+        live.busy = True
+        await self._work(live)
+
     async def ask(self, id_: int, happening: Happening) -> str:
         """The same, and what became of it: durable when answered.
 
@@ -141,9 +159,11 @@ class Runner:
             raise reply.error
         return reply.said
 
-    def changed(self, id_: int) -> trio.Event:
-        """Is set after the next turn of this run."""
-        return self._watched.setdefault(id_, trio.Event())
+    def changed(self, id_: int) -> Change:
+        """To wait for the next turn of this run."""
+        if (change := self._watched.get(id_)) is None:
+            change = self._watched[id_] = Change()
+        return change
 
     def adopt(self, live: Live, definition: Definition, advanced: Advanced) -> None:
         """A run that has just been begun and saved."""
@@ -324,11 +344,15 @@ class Runner:
         for intent in advanced.intents:
             self._intend(live, definition, intent)
         if advanced.entries:
-            self._tell(live, definition, run)
+            for event in news_of(live, definition, run):
+                self._events.publish(event)
         if run.status in ENDED and live.parent is not None:
             self.post(live.parent.id, ended_child(live.parent, run))
         if (watched := self._watched.pop(live.id, None)) is not None:
-            watched.set()
+            watched.run, watched.next = run, Change()
+            if run.status not in ENDED:
+                self._watched[live.id] = watched.next
+            watched.made.set()
 
     def _intend(self, live: Live, definition: Definition, intent: Any) -> None:
         assert self._nursery is not None
@@ -345,41 +369,21 @@ class Runner:
                 raise TypeError(f"nobody knows how to do {intent}")
 
     async def _act(self, id_: int, act: Act, client: Client, scope: trio.CancelScope) -> None:
+        happened: Happening = TimePassed()
         with scope:
             try:
                 happened = await acted(self._call, act, client)
             finally:
                 if self._flying.get((id_, act.step)) is scope:
                     del self._flying[id_, act.step]
-            self.post(id_, happened)
+        if not scope.cancelled_caught:
+            await self._go_on(id_, happened)
         self._note_quiet()
 
     async def _stop_child(self, parent: int, stop: Stop) -> None:
         child = await self._database.read(stored.child_of, parent, stop.step)
         if child is not None:
             self.post(child, Interrupt(stop.rollback))
-
-    def _tell(self, live: Live, definition: Definition, run: Run) -> None:
-        name = f"r{live.id}"
-        prompt = next((each.prompt for each in run.activities if each.prompt), "")
-        parent = "" if live.parent is None else f"r{live.parent.id}"
-        self._events.publish(
-            news.Updated(
-                name,
-                definition.name,
-                definition.version,
-                run.status.value,
-                run.state,
-                run.entries,
-                prompt,
-                parent,
-            )
-        )
-        if run.status in ENDED:
-            trouble = "" if run.trouble is None else run.trouble.kind
-            self._events.publish(
-                news.Ended(name, definition.name, definition.version, run.status.value, trouble)
-            )
 
     def _note_quiet(self) -> None:
         if self._stopping and not self._flying and not any(each.busy for each in self._live.values()):

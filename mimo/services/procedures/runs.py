@@ -11,6 +11,8 @@ Context: TypeAlias = Mapping[str, Any]
 
 
 class Status(enum.Enum):
+    __hash__ = object.__hash__  # the names' is computed in Python, and sets of these are asked all the time
+
     PENDING = "pending"  # its next action waits for a place
     RUNNING = "running"
     WAITING = "waiting"  # for a time, an event, a child, or to be resumed
@@ -27,6 +29,8 @@ ENDED = frozenset({Status.COMPLETED, Status.FAILED, Status.ROLLED_BACK})
 
 class Phase(enum.Enum):
     """How far an activity is."""
+
+    __hash__ = object.__hash__
 
     QUEUED = "queued"  # not begun: no place is free
     FLYING = "flying"  # a tool has been called, or is about to be

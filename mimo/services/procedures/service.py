@@ -203,15 +203,15 @@ class Procedures:
     async def _wait(self, id_: int, seconds: float, call: Call) -> None:
         """Until it has ended, or waits for somebody. Says meanwhile how far it is."""
         with trio.move_on_after(seconds):
+            changed = self._runner.changed(id_)
+            _, run = await self.found(id_)
             while True:
-                changed = self._runner.changed(id_)
-                _, run = await self.found(id_)
                 if run.status in ENDED or run.status in {Status.INTERRUPTED, Status.NEEDS_ATTENTION}:
                     break
                 if any(each.events for each in run.activities) and run.status is Status.WAITING:
                     break
                 await call.outlet.progress(float(run.entries), None, f"{run.state}: {run.status.value}")
-                await changed.wait()
+                run, changed = await changed.wait()
 
     async def _told(self, asked: Procedure, id_: int, before: str = "", **more: Any) -> Answer:
         row, run = await self.found(id_)

@@ -167,5 +167,7 @@ def as_error(trouble: Trouble, state: str) -> Mapping[str, Any]:
 
 def preview(value: Any) -> Any:
     """A result as the history keeps it: small ones whole."""
+    if value is None or isinstance(value, int | float) or (isinstance(value, str) and len(value) < PREVIEW):
+        return value
     text = json.dumps(value, ensure_ascii=False)
     return value if len(text) <= PREVIEW else f"{text[: PREVIEW - 3]}..."

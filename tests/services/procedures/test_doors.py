@@ -142,7 +142,7 @@ def file(house: Any, name: str, text: str, at: int) -> None:
 
 async def test_files_in_the_folder_are_registered_and_followed(house: Any, autojump_clock: Clock) -> None:
     definition = {"name": "filed", "version": "1.0", "initial": "a", "states": WAIT}
-    await house.parts.folder.look()  # there is no folder yet
+    await trio.testing.wait_all_tasks_blocked(0.1)  # it has looked, and there is no folder yet
     file(house, "filed.json", json.dumps(definition), 1)
     file(house, "notes.txt", "not looked at", 1)
     file(house, ".hidden.json", "{", 1)
