@@ -105,6 +105,20 @@ def begin(
     return id_, True
 
 
+def begin_once(
+    db: apsw.Connection,
+    uid: str,
+    definition_id: int,
+    saved: Saved,
+    parent: Parent | None,
+    client: str,
+    now: int,
+) -> tuple[int, bool, str]:
+    """`begin`, and whose it was: under a key another's answer may come back."""
+    id_, new = begin(db, definition_id, saved, parent, client, now)
+    return id_, new, uid
+
+
 def save(db: apsw.Connection, id_: int, turn: int, saved: Saved, now: int) -> None:
     """The next turn of a run that was saved `turn` times before.
 

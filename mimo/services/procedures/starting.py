@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import apsw
-
 from mimo.errors import InvalidArguments, MimoError
 from mimo.services.procedures.calling import client_json, trouble_of
 from mimo.services.procedures.happenings import Bear, Began, Failed, Resume
@@ -20,7 +18,7 @@ from mimo.services.procedures.runs import ENDED, Trouble
 from mimo.storage import procedure_runs as stored
 from mimo.storage.database import Database
 from mimo.storage.procedure_definitions import Kept
-from mimo.storage.procedure_runs import Parent, Row, Saved
+from mimo.storage.procedure_runs import Parent, Row
 from mimo.tool import Client
 
 if TYPE_CHECKING:
@@ -80,7 +78,7 @@ class Starting:
             runner.places.take(held)
         try:
             id_, new, whose = await self._database.write(
-                _begin_once, uid, row.id, saved, parent, told, now, key=key
+                stored.begin_once, uid, row.id, saved, parent, told, now, key=key
             )
             if new and whose == uid:
                 runner.places.rename(held, id_)
@@ -107,20 +105,6 @@ class Starting:
             self._runner.post(
                 parent.id, Failed(bear.step, bear.attempt, Trouble("child", trouble.message, trouble.retry))
             )
-
-
-def _begin_once(
-    db: apsw.Connection,
-    uid: str,
-    definition_id: int,
-    saved: Saved,
-    parent: Parent | None,
-    client: str,
-    now: int,
-) -> tuple[int, bool, str]:
-    """`stored.begin`, and whose it was: under a key another's answer may come back."""
-    id_, new = stored.begin(db, definition_id, saved, parent, client, now)
-    return id_, new, uid
 
 
 def _fitting(definition: Definition, given: Mapping[str, Any]) -> Mapping[str, Any]:
