@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import math
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,36 @@ from mimo.tool import Answer, Arguments, Call, Client, Tool
 
 NOW = 1_900_000_000_000
 IMPORTED = (engine, reading)
+
+
+class Unhurried(Database):
+    """A database during whose work the clock does not jump, however slow the disk is."""
+
+    def __init__(self, home: Home, clock: trio.testing.MockClock) -> None:
+        super().__init__(home)
+        self._clock = clock
+        self._working = 0
+
+    @contextmanager
+    def holding_the_clock(self) -> Iterator[None]:
+        self._working += 1
+        self._clock.autojump_threshold = math.inf
+        try:
+            yield
+        finally:
+            self._working -= 1
+            if not self._working:
+                self._clock.autojump_threshold = 0.01
+
+    async def read(self, work: Callable[..., Any], *args: Any) -> Any:
+        with self.holding_the_clock():
+            return await super().read(work, *args)
+
+    async def write(
+        self, work: Callable[..., Any], *args: Any, key: str | None = None, frees: bool = False
+    ) -> Any:
+        with self.holding_the_clock():
+            return await super().write(work, *args, key=key, frees=frees)
 
 
 class Work(Arguments):
@@ -77,7 +108,7 @@ class Hand:
 class House:
     """Procedures that live, and the hands to drive them with. May be stopped and begun again over the same file."""
 
-    def __init__(self, database: Database, hand: Hand, folder: Path, places: int = 100) -> None:
+    def __init__(self, database: Unhurried, hand: Hand, folder: Path, places: int = 100) -> None:
         self.database = database
         self.hand = hand
         self.client = Client(name="tester", namespace="proj", version="1")
@@ -117,7 +148,11 @@ class House:
 
     async def call(self, operation: str, call: Call | None = None, **arguments: Any) -> Answer:
         asked = {"operation": operation, **arguments}
-        return await self.dispatch.call("procedure", asked, call or Call("1", self.client))
+        call = call or Call("1", self.client)
+        if operation == "run":  # it may wait for time to pass
+            return await self.dispatch.call("procedure", asked, call)
+        with self.database.holding_the_clock():
+            return await self.dispatch.call("procedure", asked, call)
 
     async def text(self, operation: str, **arguments: Any) -> str:
         return (await self.call(operation, **arguments)).as_text()
@@ -184,10 +219,9 @@ def hand() -> Hand:
 @pytest.fixture
 async def database(
     home: Home, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
-) -> AsyncIterator[Database]:
-    # Real threads work between the jumps.
-    autojump_clock.autojump_threshold = 0.03
-    it = Database(home)
+) -> AsyncIterator[Unhurried]:
+    autojump_clock.autojump_threshold = 0.01
+    it = Unhurried(home, autojump_clock)
     async with trio.open_nursery() as mine:
         await mine.start(it.run)
         yield it
@@ -195,7 +229,7 @@ async def database(
 
 
 @pytest.fixture
-async def idle(database: Database, hand: Hand, tmp_path: Path) -> House:
+async def idle(database: Unhurried, hand: Hand, tmp_path: Path) -> House:
     """At rest, to be begun by the test."""
     await trio.lowlevel.checkpoint()
     return House(database, hand, tmp_path / "procedures")
@@ -211,6 +245,6 @@ Living = Callable[[int], AbstractAsyncContextManager[House]]
 
 
 @pytest.fixture
-def house_of(database: Database, hand: Hand, tmp_path: Path) -> Living:
+def house_of(database: Unhurried, hand: Hand, tmp_path: Path) -> Living:
     """A house with so many places, as long as the block lasts."""
     return lambda places: House(database, hand, tmp_path / "procedures", places).running()

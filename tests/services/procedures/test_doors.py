@@ -133,6 +133,11 @@ async def test_a_procedure_is_found_by_its_name_and_what_it_is_for_as_long_as_it
     assert [hit for hit in await found(house, "garden cucumbers") if hit["kind"] == "procedure"]
 
 
+async def looked(house: Any) -> None:
+    with house.database.holding_the_clock():
+        await house.parts.folder.look()
+
+
 def file(house: Any, name: str, text: str, at: int) -> None:
     house.folder.mkdir(exist_ok=True)
     path = house.folder / name
@@ -147,23 +152,23 @@ async def test_files_in_the_folder_are_registered_and_followed(house: Any, autoj
     file(house, "notes.txt", "not looked at", 1)
     file(house, ".hidden.json", "{", 1)
     file(house, "wrong.json", '{"name": "wrong"}', 1)
-    await house.parts.folder.look()
+    await looked(house)
     assert await house.text("list") == "filed 1.0"
     (refused,) = house.told("procedure:refused")
     assert refused.file == "wrong.json"
     assert "initial" in refused.problem
-    await house.parts.folder.look()
+    await looked(house)
     assert len(house.told("procedure:refused")) == 1
     file(house, "filed.json", json.dumps(definition | {"version": "1.1"}), 2)
     file(house, "wrong.json", json.dumps(definition | {"name": "right"}), 2)
-    await house.parts.folder.look()
+    await looked(house)
     assert await house.text("list") == "filed 1.1\nfiled 1.0\nright 1.0"
     file(house, "filed.json", json.dumps(definition | {"version": "1.1", "description": "changed"}), 3)
-    await house.parts.folder.look()
+    await looked(house)
     assert "give what you have a higher version" in house.told("procedure:refused")[-1].problem
     run = await house.start("filed")
     (house.folder / "filed.json").unlink()
-    await house.parts.folder.look()
+    await looked(house)
     assert (await house.ended(run))["status"] == "completed"
 
 
@@ -171,7 +176,7 @@ async def test_a_file_may_be_yaml(house: Any, autojump_clock: Clock) -> None:
     pytest.importorskip("yaml")
     text = "name: soft\ninitial: a\nstates:\n  a: {transitions: [{to: ok}]}\n  ok: {terminal: success}\n"
     file(house, "soft.yaml", text, 1)
-    await house.parts.folder.look()
+    await looked(house)
     assert (await house.data("run", name="soft"))["status"] == "completed"
 
 
