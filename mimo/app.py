@@ -292,7 +292,9 @@ def build(
         events,
         metrics,
         {"wal_bytes": lambda: database.stats().wal_bytes, **memory.sizes},
-        thresholds=thresholds_with(settings.skills.most),
+        thresholds=thresholds_with(
+            settings.skills.most, 0 if synapse is None else settings.synapse.connections
+        ),
     )
 
     def skills_of(keeper: Supervisor) -> SkillsService:

@@ -50,10 +50,14 @@ THRESHOLDS: Mapping[str, Threshold] = {
 TASKS_OF_A_SKILL = 6
 
 
-def thresholds_with(skills: int) -> Mapping[str, Threshold]:
-    """The limits of a house that may run so many skills: each is a child, and a few tasks."""
+# Who reads, who writes, who answers, who pings.
+TASKS_OF_A_WEBSOCKET = 5
+
+
+def thresholds_with(skills: int, websockets: int = 0) -> Mapping[str, Threshold]:
+    """The limits of a house that may run so many skills, each a child and a few tasks, and hold so many WebSockets."""
     tasks = THRESHOLDS["tasks"]
-    more = TASKS_OF_A_SKILL * skills
+    more = TASKS_OF_A_SKILL * skills + TASKS_OF_A_WEBSOCKET * websockets
     return {
         **THRESHOLDS,
         "tasks": Threshold(tasks.warning + more, tasks.critical + more),
