@@ -174,6 +174,7 @@ class Tool:
     writes: bool = False
     destructive: bool = False
     idempotent: bool = False
+    keyed: bool = False  # asked again under the same `Call.key` it gives its first answer, and does nothing
     open_world: bool = False
     capacity: Capacity | None = None
     seconds: float = 60.0  # the deadline when the caller sets none

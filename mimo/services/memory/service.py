@@ -44,7 +44,15 @@ class Memory:
                 idempotent=True,
                 meta=ALWAYS_LOADED,
             ),
-            Tool("memory_add", arguments.Add, self.add, title="Remember", writes=True, meta=ALWAYS_LOADED),
+            Tool(
+                "memory_add",
+                arguments.Add,
+                self.add,
+                title="Remember",
+                writes=True,
+                keyed=True,
+                meta=ALWAYS_LOADED,
+            ),
             Tool(
                 "memory_edit",
                 arguments.Edit,
@@ -52,6 +60,7 @@ class Memory:
                 title="Edit memories",
                 writes=True,
                 destructive=True,
+                keyed=True,
             ),
             Tool("memory_get", arguments.Get, self._finding.get, title="Read memories", idempotent=True),
             Tool(

@@ -56,20 +56,16 @@ def trouble_of(error: MimoError) -> Trouble:
 
 
 def repeatable_by(find: Find) -> Callable[[str], bool]:
-    """Whether a tool is harmless to call twice, as it says of itself: it only reads, or is idempotent."""
+    """Whether a tool is harmless to call twice, as it says of itself: it only reads, is idempotent, or keeps its keys."""
 
     def repeatable(name: str) -> bool:
         try:
             tool, _ = find(name)
         except MimoError:
             return False
-        return tool.idempotent or not tool.writes or bool(tool.meta.get(KEYED))
+        return tool.idempotent or tool.keyed or not tool.writes
 
     return repeatable
-
-
-# In a tool's meta: asked again under the same `Call.key` it gives its first answer, and does nothing.
-KEYED = "mimo/keyed"
 
 
 def client_json(client: Client) -> Mapping[str, Any]:

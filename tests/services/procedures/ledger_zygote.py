@@ -21,7 +21,6 @@ from mimo.home import Home
 from mimo.observability.events import Events
 from mimo.observability.metrics import Metrics
 from mimo.services.procedures import engine, reading
-from mimo.services.procedures.calling import KEYED
 from mimo.services.procedures.wiring import Wired, wired
 from mimo.storage.database import Database
 from mimo.tool import Answer, Arguments, Call, Client, Tool
@@ -111,7 +110,7 @@ async def live(home: Home, first: int, batches: int) -> None:
             await database.write(_write_line, asked.run, asked.line, key=call.key)
             return Answer.text("noted", data=asked.line)
 
-        toolbox.add(Tool("note", Note, write, writes=True, meta={KEYED: True}))
+        toolbox.add(Tool("note", Note, write, writes=True, keyed=True))
         parts = wired(database, Events(), dispatch.call, toolbox.with_schema, f"{home}/none")
         await nursery.start(parts.runner.run)
         for definition in (CHILD, WHOLE):
