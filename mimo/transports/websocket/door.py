@@ -37,6 +37,7 @@ class SynapseDoor:
         self._keys = keys
         self._open = 0
         self._links: set[Link] = set()
+        self._upgrading: set[trio.CancelScope] = set()
         self._bound: Sequence[socket.socket] = ()
         self._port = 0
         self._accepting = trio.CancelScope()
@@ -96,6 +97,8 @@ class SynapseDoor:
         self._accepting.cancel()
         self._close()
         await trio.lowlevel.checkpoint()
+        for scope in self._upgrading:  # nothing was asked yet
+            scope.cancel()
         while self._open:
             for link in self._links:
                 link.leave()
@@ -123,8 +126,11 @@ class SynapseDoor:
         from mimo.transports.websocket.connection import meet
 
         mine: list[Link] = []
+        scope = trio.CancelScope()
+        self._upgrading.add(scope)
 
         def opened(link: Link) -> None:
+            self._upgrading.discard(scope)
             mine.append(link)
             self._links.add(link)
             if self.state == "draining":
@@ -133,13 +139,15 @@ class SynapseDoor:
         self._open += 1
         self._left_at = None
         try:
-            await meet(stream, self._exchange, opened)
+            with scope:
+                await meet(stream, self._exchange, opened)
         except Exception:
             # A bug that one client met must not end the others' connections.
             log.exception("a connection broke")
         finally:
             self._open -= 1
             self._links.difference_update(mine)
+            self._upgrading.discard(scope)
             if not self._open:
                 self._left_at = trio.current_time()
                 self._none_left.set()
