@@ -1,0 +1,109 @@
+"""`mimo procedure ...`, and the same over HTTP: the daemon runs, and everything is said with its exit code."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mimo.cli.terminal import CONFLICT, FAILED, NOT_FOUND, OK, USAGE
+
+EXAMPLES = Path(__file__).parents[2] / "docs" / "how-to" / "procedures"
+Mimo = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def test_a_procedure_from_its_file_to_its_picture(
+    serve: Callable[..., Any], mimo: Mimo, tmp_path: Path
+) -> None:
+    serve()
+    deploy = str(EXAMPLES / "deploy.json")
+    assert mimo("procedure", "validate", deploy).stdout == "it can be defined as it is\n"
+    wrong = tmp_path / "wrong.json"
+    wrong.write_text(Path(deploy).read_text().replace('"to": "check"', '"to": "chek"'))
+    told = mimo("procedure", "validate", str(wrong))
+    assert told.returncode == FAILED
+    assert "states.switch.transitions[0].to: no state 'chek'; did you mean 'check'?" in told.stdout
+    assert mimo("procedure", "define", str(wrong)).returncode == USAGE
+    assert mimo("procedure", "define", deploy).stdout.startswith("defined deploy 1.0")
+    ran = mimo("procedure", "run", "deploy", "release=7.1", "--json")
+    assert (ran.returncode, json.loads(ran.stdout)["status"]) == (OK, "completed")
+    assert mimo("procedure", "run", "deploy", "release=7.2", "healthy:=false").returncode == FAILED
+    assert (
+        "awaits approval"
+        in mimo("procedure", "run", "deploy", "release=7.3", "environment=production").stdout
+    )
+    assert "class s0 lit" in mimo("procedure", "show", "r3", "--mermaid").stdout
+    assert 'class="lit"' in mimo("procedure", "show", "r3", "--svg").stdout
+    assert "approved: taken" in mimo("procedure", "signal", "r3", "approved").stdout
+    watched = mimo("procedure", "watch", "r3")
+    assert (watched.returncode, watched.stdout.splitlines()[-1].split()[2]) == (OK, "completed")
+    assert mimo("procedure", "history", "r2", "--limit", "3").stdout.count("\n") == 3
+    assert mimo("procedure", "list", "deploy", "--status", "rolled_back").stdout.startswith(
+        "r2 deploy 1.0: rolled_back"
+    )
+    assert mimo("procedure", "show", "r9").returncode == NOT_FOUND
+    assert mimo("procedure", "pause", "r1").returncode == CONFLICT
+    assert mimo("procedure", "retry", "r2", "prepare").returncode == OK
+    assert "deactivated deploy 1.0" in mimo("procedure", "deactivate", "deploy").stdout
+    assert mimo("procedure", "show", "deploy", "--svg", "--mermaid").returncode == USAGE
+
+
+def test_procedures_by_rest(serve: Callable[..., Any], mimo: Mimo) -> None:
+    serve(MIMO_HTTP__ENABLED="on")
+    doors = json.loads(mimo("status", "--json").stdout)["doors"]
+    base = next(door["address"] for door in doors if door["name"] == "http") + "/v1/procedures"
+    key = mimo("token").stdout.strip()
+
+    def ask(method: str, path: str, body: Any = None, status: int = 200) -> Any:
+        request = urllib.request.Request(
+            base + path,
+            None if body is None else json.dumps(body).encode(),
+            {"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
+            method=method,
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=20) as response:
+                assert response.status == status
+                told = response.read().decode()
+                return told if told.startswith("<svg") else json.loads(told)
+        except urllib.error.HTTPError as error:
+            with error:
+                code, told = error.code, error.read().decode()
+            if code != status:
+                raise AssertionError(f"{code}: {told}") from error
+            return json.loads(told)["error"]
+
+    approval = json.loads((EXAMPLES / "approval.json").read_text())
+    assert ask("GET", "/schema")["title"] == "Definition"
+    assert ask("POST", "/validate", {"name": "x"})["valid"] is False
+    assert ask("POST", "", approval, 201)["new"] is True
+    assert ask("POST", "", approval)["new"] is False
+    assert ask("POST", "", {**approval, "description": "another"}, 409)["type"] == "conflict"
+    assert ask("POST", "", {"name": "x"}, 422)["details"]["problems"]
+    assert [each["name"] for each in ask("GET", "")["procedures"]] == ["approval"]
+    assert ask("GET", "/approval")["definition"]["initial"] == "ask"
+    assert ask("GET", "/nobody", status=404)["type"] == "not_found"
+    run = ask("POST", "/approval/runs", {"input": {"question": "Well?"}, "wait": 5}, 201)["run"]
+    assert ask("GET", f"/runs/{run}")["waits_for"][0]["prompt"] == "Well?"
+    assert ask("GET", f"/approval/picture?run={run}").count('class="lit"') == 1
+    assert ask("GET", "/approval/runs?status=waiting&limit=5")["runs"][0]["run"] == run
+    assert ask("GET", "/runs?status=waiting")["runs"][0]["run"] == run
+    assert ask("POST", f"/runs/{run}/pause")["paused"] is True
+    assert ask("POST", f"/runs/{run}/resume")["paused"] is False
+    assert ask("POST", f"/runs/{run}/dance", status=422)["param"] == "act"
+    assert ask("POST", f"/runs/{run}/signal", {"event": "rejected"})["outcome"] == "taken"
+    lines = ask("GET", f"/runs/{run}/history?after=2&limit=3")["history"]
+    assert [line["line"] for line in lines] == [3, 4, 5]
+    assert ask("GET", f"/runs/{run}/history?after=x", status=422)["param"] == "after"
+    assert ask("POST", "/approval/runs", {"surprise": 1}, 422)["param"] == "surprise"
+    other = ask("POST", "/approval/runs", {"input": {"question": "And now?"}}, 201)["run"]
+    assert ask("POST", f"/runs/{other}/interrupt", {"rollback": True})["status"] == "failed"
+    assert ask("DELETE", "/approval")["versions"] == ["1.0"]
+
+
+def test_the_family_has_a_page_of_its_own(mimo: Mimo) -> None:
+    assert "procedure watch" in mimo("help", "procedure").stdout
