@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,8 @@ from pathlib import Path
 import trio
 
 PROC = Path("/proc")
+# One that was killed is gone as soon as it gets a core, unless a device holds it.
+DYING = 2.0
 
 
 class Leftovers:
@@ -79,16 +82,20 @@ def start_of(pid: int) -> int:
 
 
 def end_marked(marks: Iterable[str]) -> int:
-    """KILL every process of ours that carries one of these marks, and all that they start meanwhile."""
+    """KILL every process of ours that carries one of these marks, and all that they start meanwhile; wait for their end."""
     if sys.platform != "linux":
         return 0
     wanted = [f"{Leftovers.MARK}={mark}\0".encode() for mark in marks]
     ended = set[int]()
-    while found := [pid for pid in _ours() if pid not in ended and _carries(pid, wanted)]:
+    until = time.monotonic() + DYING
+    while found := [pid for pid in _ours() if _carries(pid, wanted)]:
         for pid in found:
             ended.add(pid)
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
+        if time.monotonic() > until:
+            break
+        time.sleep(0.002)  # the dead carry no mark
     return len(ended)
 
 

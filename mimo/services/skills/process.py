@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -24,6 +25,7 @@ from trio.lowlevel import wait_readable, wait_writable
 
 from mimo.errors import Unavailable
 from mimo.services.skills.leftovers import Leftovers
+from mimo.services.skills.spawner import Spawner
 
 LAUNCHER = str(Path(__file__).with_name("launcher.py"))
 CHUNK = 64 * 1024
@@ -204,7 +206,8 @@ class Process:
 class Running:
     """A started process as a context: left, it has been stopped, and so have all that it started."""
 
-    def __init__(self, start: Start, words: LastWords, leftovers: Leftovers) -> None:
+    def __init__(self, start: Start, words: LastWords, leftovers: Leftovers, spawner: Spawner) -> None:
+        self._spawner = spawner
         self._start = start
         self._words = words
         self._leftovers = leftovers
@@ -213,8 +216,11 @@ class Running:
 
     async def __aenter__(self) -> Process:
         await trio.lowlevel.checkpoint()
-        # Here and not in a thread: it takes half a millisecond, and the process is bound to the thread that starts it.
-        self._process = Process(_started(self._start), self._words)
+        popen: subprocess.Popen[bytes] | None = None
+        with trio.CancelScope(shield=True):  # a start cannot be called off, and takes half a millisecond
+            popen = await self._spawner.start(partial(_started, self._start))
+        assert popen is not None
+        self._process = Process(popen, self._words)
         self._leftovers.began(self._process.pid, self._start.mark)
         return self._process
 
@@ -232,6 +238,7 @@ class Running:
             with trio.move_on_after(0.05):
                 await process.listen_to_stderr()
             self.ending = process.bury()
+            self._spawner.ended()
             await self._leftovers.ended(process.pid, self._start.mark)
 
     async def _drain(self, process: Process) -> None:

@@ -13,6 +13,7 @@ from mimo.services.skills.leftovers import Leftovers
 from mimo.services.skills.link import Greeting, Link, Sent
 from mimo.services.skills.process import Process, Running, Start, find
 from mimo.services.skills.skill import Skill, first, mark
+from mimo.services.skills.spawner import Spawner
 
 # What it said before it ended is in the pipe.
 LAST_LINES = 0.1
@@ -24,6 +25,7 @@ class Subprocesses:
     def __init__(self, environ: Mapping[str, str], leftovers: Leftovers) -> None:
         self._environ = environ
         self._leftovers = leftovers
+        self._spawner = Spawner()
 
     async def connect(self, skill: Skill, greeted: Callable[[Link, Greeting], None]) -> None:
         """One life. One that ends on the probe is started a second time, and asked the older way.
@@ -45,7 +47,7 @@ class Subprocesses:
     ) -> bool:
         """False: it ended on the probe, which was its first question."""
         skill.words.add(f"--- starting {skill.declared.shown}")
-        running = Running(start, skill.words, self._leftovers)
+        running = Running(start, skill.words, self._leftovers, self._spawner)
         met, ended, error = False, trio.Event(), None
         try:
             async with running as process, trio.open_nursery() as nursery:

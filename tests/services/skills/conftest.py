@@ -19,7 +19,6 @@ from mimo.observability.events import Event, Events
 from mimo.observability.metrics import Metrics
 from mimo.protocol.mcp.about import ServerInfo
 from mimo.services.skills.configuration import path_in
-from mimo.services.skills.leftovers import Leftovers
 from mimo.services.skills.service import Skills
 from mimo.services.skills.skill import Patience
 from mimo.supervision import Supervisor
@@ -31,9 +30,14 @@ FAKE = str(Path(__file__).with_name("fake.py"))
 
 
 @pytest.fixture
-def fake() -> Callable[..., dict[str, Any]]:
+def fake(tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """Declares the fake server with these manners."""
-    return lambda *manners, **more: {"command": sys.executable, "args": [FAKE, *manners], **more}
+
+    def declared(*manners: str, **more: Any) -> dict[str, Any]:
+        env = {"PLACE": str(tmp_path), **more.pop("env", {})}
+        return {"command": sys.executable, "args": [FAKE, *manners], "env": env, **more}
+
+    return declared
 
 
 @dataclass
@@ -170,19 +174,18 @@ def lot(tmp_path: Path) -> Callable[..., AbstractAsyncContextManager[Lot]]:
 
 
 @pytest.fixture
-def marked() -> Callable[[], list[int]]:
-    """All processes of fake servers, and what they started."""
-    return _marked
+def marked(tmp_path: Path) -> Callable[[], list[int]]:
+    """All processes of this test's fake servers, and what they started."""
 
+    def processes() -> list[int]:
+        found = list[int]()
+        for name in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                environ = Path(f"/proc/{name}/environ").read_bytes()
+            except OSError:
+                continue
+            if f"PLACE={tmp_path}\0".encode() in environ:
+                found.append(int(name))
+        return found
 
-def _marked() -> list[int]:
-    """All processes that a skill's mark was handed down to."""
-    found = list[int]()
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            environ = Path(f"/proc/{name}/environ").read_bytes()
-        except OSError:
-            continue
-        if Leftovers.MARK.encode() in environ and FAKE.encode() in Path(f"/proc/{name}/cmdline").read_bytes():
-            found.append(int(name))
-    return found
+    return processes
