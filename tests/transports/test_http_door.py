@@ -15,11 +15,11 @@ import pytest
 import trio
 
 from mimo.app import House, build
+from mimo.choices import Settings
 from mimo.cli.client import Daemon
 from mimo.home import Home
 from mimo.launch import bind
 from mimo.owner import owner_token
-from mimo.choices import Settings
 from mimo.transports.http import door as door_module
 from mimo.transports.http import guard, router
 from mimo.transports.http.door import Address, listening
@@ -63,7 +63,8 @@ class Open:
 
 
 def settings(**http: Any) -> Settings:
-    return Settings.model_validate({"http": {"port": 0, "enabled": "on"} | http})
+    on = {"port": 0, "enabled": "on"}
+    return Settings.model_validate({"http": on | http, "synapse": {"enabled": "off"}})
 
 
 @pytest.fixture
