@@ -13,7 +13,7 @@ import resource
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -101,7 +101,8 @@ def chain(name: str, length: int, version: str = "1.0") -> dict[str, Any]:
     }
 
 
-async def ours(rounds: int) -> dict[str, float]:
+async def ours(whole: bool) -> dict[str, float]:
+    """One round. `whole`: also those that wait and are resumed, which takes a while."""
     told: dict[str, float] = {}
     with tempfile.TemporaryDirectory(dir=os.environ.get("MIMO_BENCH_DIR")) as directory:
         database = Database(Home(os.path.join(directory, "home")))
@@ -111,16 +112,39 @@ async def ours(rounds: int) -> dict[str, float]:
             async with house.running():
                 await house.define(chain("warm", 3))
                 await house.whole("warm")
-                told["register_ms"] = await registering(house, 50 * rounds)
+                told["register_ms"] = await registering(house, 50)
                 await house.define(chain("long", STEPS))
                 await house.define(chain("five", 5))
-                told["transition_p50_ms"] = await one_at_a_time(house, 10 * rounds)
-                told["transitions_per_second_64"] = await many(house, 64, 3 * rounds)
-                told["five_states_ms"] = await five(house, 20 * rounds)
-            await waiting(database, directory, told)
-            told["resume_1000_in_flight_s"] = await in_flight(database, directory)
+                told["transition_p50_ms"] = await one_at_a_time(house, 10)
+                told["transitions_per_second_64"] = await many(house, 64, 3)
+                told["five_states_ms"] = await five(house, 20)
+            if whole:
+                await waiting(database, directory, told)
+                told["resume_1000_in_flight_s"] = await in_flight(database, directory)
             nursery.cancel_scope.cancel()
     return told
+
+
+def in_turns(rounds: int) -> dict[str, Any]:
+    """Ours and dbos one after the other, so that what else the machine does meets both; the median of each figure."""
+    mine = [trio.run(ours, True)]
+    theirs: list[dict[str, float]] = []
+    if (peer := dbos_peer()) is not None:
+        for number in range(rounds):
+            theirs.append(peer(10))
+            mine.append(trio.run(ours, False))
+            if number == rounds - 1:
+                peer(0)
+    told: dict[str, Any] = {"mimo": medians(mine), "engine alone": engine_alone(200)}
+    told["dbos"] = medians(theirs) if theirs else None
+    told["transitions"] = with_transitions(200)
+    return told
+
+
+def medians(rounds: list[dict[str, float]]) -> dict[str, float]:
+    return {
+        figure: statistics.median(each[figure] for each in rounds if figure in each) for figure in rounds[0]
+    }
 
 
 async def registering(house: House, count: int) -> float:
@@ -221,54 +245,58 @@ def rss() -> float:
         return int(file.read().split()[1]) * resource.getpagesize()
 
 
-def with_dbos(runs: int) -> dict[str, float] | None:
-    """The same chain as a durable workflow on SQLite: one step after the other, then 64 at once."""
+def dbos_peer() -> Callable[[int], dict[str, float]] | None:
+    """The same chain as a durable workflow on SQLite: one step after the other, then 64 at once. 0 runs: the end."""
     try:
         from dbos import DBOS
     except ImportError:
         return None
-    with tempfile.TemporaryDirectory(dir=os.environ.get("MIMO_BENCH_DIR")) as directory:
-        config: Any = {
-            "name": "bench",
-            "system_database_url": f"sqlite:///{directory}/dbos.sqlite",
-            "log_level": "ERROR",
-            "run_admin_server": False,
-        }
-        DBOS(config=config)
+    directory = tempfile.TemporaryDirectory(dir=os.environ.get("MIMO_BENCH_DIR"))
+    config: Any = {
+        "name": "bench",
+        "system_database_url": f"sqlite:///{directory.name}/dbos.sqlite",
+        "log_level": "ERROR",
+        "run_admin_server": False,
+    }
+    DBOS(config=config)
 
-        @DBOS.step()
-        def nothing(n: int) -> int:
-            return n
+    @DBOS.step()
+    def nothing(n: int) -> int:
+        return n
 
-        @DBOS.workflow()
-        def workflow(length: int) -> int:
-            for n in range(length):
-                nothing(n)
-            return length
+    @DBOS.workflow()
+    def workflow(length: int) -> int:
+        for n in range(length):
+            nothing(n)
+        return length
 
-        DBOS.launch()
-        workflow(2)
+    DBOS.launch()
+    workflow(2)
+
+    def round_of(runs: int) -> dict[str, float]:
+        if not runs:
+            DBOS.destroy()
+            directory.cleanup()
+            return {}
         took: list[float] = []
+        five_took: list[float] = []
         for _ in range(runs):
             began = time.perf_counter()
             workflow(STEPS)
             took.append((time.perf_counter() - began) / STEPS)
-        five_took: list[float] = []
-        for _ in range(runs):
             began = time.perf_counter()
             workflow(5)
             five_took.append(time.perf_counter() - began)
         began = time.perf_counter()
-        handles = [DBOS.start_workflow(workflow, STEPS) for _ in range(64)]
-        for handle in handles:
+        for handle in [DBOS.start_workflow(workflow, STEPS) for _ in range(64)]:
             handle.get_result()
-        rate = 64 * STEPS / (time.perf_counter() - began)
-        DBOS.destroy()
-    return {
-        "transition_p50_ms": statistics.median(took) * 1000,
-        "transitions_per_second_64": rate,
-        "five_states_ms": statistics.median(five_took) * 1000,
-    }
+        return {
+            "transition_p50_ms": statistics.median(took) * 1000,
+            "transitions_per_second_64": 64 * STEPS / (time.perf_counter() - began),
+            "five_states_ms": statistics.median(five_took) * 1000,
+        }
+
+    return round_of
 
 
 def with_transitions(runs: int) -> dict[str, float] | None:
@@ -323,10 +351,5 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    result: dict[str, Any] = {
-        "mimo": trio.run(ours, given.rounds),
-        "mimo, engine alone": engine_alone(200),
-        "dbos": with_dbos(10 * given.rounds),
-        "transitions": with_transitions(200),
-    }
+    result = in_turns(given.rounds)
     print(json.dumps(result, indent=2) if given.json else table(result))
