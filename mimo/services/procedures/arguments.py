@@ -47,8 +47,8 @@ RunName: TypeAlias = Annotated[str, AfterValidator(_run)]
 
 
 class Procedure(Arguments):
-    """Use when a task has steps that must all happen, or be taken back: define and run durable state machines that
-    survive restarts. `help` explains definitions."""
+    """Use when a task has steps that must all happen, or be taken back: define and run state machines that survive
+    restarts. `help` explains definitions."""
 
     operation: Operation
     name: Name | None = None
