@@ -236,6 +236,7 @@ def build(
         database, events, dispatch.call, toolbox.with_schema, os.path.join(home, "procedures")
     )
     toolbox.add(*procedures.tools())
+    metrics.before_render(lambda: procedures.measure(metrics.procedure_runs))
     graph = GraphDoorstep(database, events, memory.meaning, clock=now_ms)
     toolbox.add(*graph.tools())
     memory.search.also = graph.also

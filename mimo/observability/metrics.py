@@ -133,6 +133,9 @@ class Metrics:
         self.embedding_waiting = gauge("mimo_embedding_waiting", "Texts waiting to be embedded.")
         self.embedded = counter("mimo_embedded_texts_total", "Texts embedded.", "embedder")
         self.embedding_seconds = histogram("mimo_embedding_seconds", "One batch of texts.", "embedder")
+        self.procedure_runs = gauge(
+            "mimo_procedure_runs", "Runs that act, queue for a place, or wait for a time.", "what"
+        )
         self.memories = gauge("mimo_memories", "Memories kept, by what they are.", "state")
 
     def called(self, tool: str | None, outcome: str, seconds: float) -> None:

@@ -16,6 +16,8 @@ from mimo.storage.procedure_definitions import any_defined
 from mimo.tool import Answer, Call, Capacity, Client, Json, JsonObject, Tool
 
 if TYPE_CHECKING:
+    from prometheus_client import Gauge
+
     from mimo.services.procedures.calling import CallTool, Find
     from mimo.services.procedures.wiring import Wired
 
@@ -100,6 +102,17 @@ class Doorstep:
                 listed=False,
             ),
         ]
+
+    def measure(self, gauge: Gauge) -> None:
+        """Bring the gauge up to date."""
+        if self._made is not None:
+            runner = self._made.runner
+            for what, count in (
+                ("running", runner.places.running),
+                ("pending", runner.places.waiting),
+                ("timed", len(runner.timers)),
+            ):
+                gauge.labels(what).set(count)
 
     def streams(self) -> Mapping[str, Callable[[JsonObject, Client, Tell], Awaitable[Json]]]:
         return {"mimo/procedure_watch": self._watch}
