@@ -398,3 +398,25 @@ async def test_a_run_can_be_watched_line_by_line(house: Any, autojump_clock: Clo
     assert lines[-1]["kind"] == "completed"
     with pytest.raises(InvalidArguments):
         await watch({"run": 5}, house.client, tell)
+
+
+async def test_the_numbers_of_runs_can_be_looked_at(house_of: Any, autojump_clock: Clock) -> None:
+    async with house_of(1) as house:
+        held = house.hand.hold("one")
+        await house.define(
+            {
+                "a": {"action": do("one"), "transitions": to("b")},
+                "b": {"action": {"type": "wait", "seconds": 500}, "transitions": to("ok")},
+            }
+        )
+        runs = [await house.start() for _ in range(3)]
+        await house.hand.begun["one"].wait()
+        house.door.measure(house.metrics.procedure_runs)
+        rendered = house.metrics.render().decode()
+        assert 'mimo_procedure_runs{what="running"} 1.0' in rendered
+        assert 'mimo_procedure_runs{what="pending"} 2.0' in rendered
+        held.set()
+        for run in runs:
+            await house.until(run, "waiting", "b")
+        house.door.measure(house.metrics.procedure_runs)
+        assert 'mimo_procedure_runs{what="timed"} 3.0' in house.metrics.render().decode()
