@@ -285,7 +285,12 @@ def overview(name: str = "") -> str:
     for group, commands in _GROUPS.items():
         lines += ["", f"{group}:"]
         lines += _lines(commands)
-    lines += ["", EXIT_CODES, "", "More on each: mimo COMMAND --help; on several: mimo procedure --help. Version: mimo --version."]
+    lines += [
+        "",
+        EXIT_CODES,
+        "",
+        "More on each: mimo COMMAND --help; on several: mimo procedure --help. Version: mimo --version.",
+    ]
     return "\n".join(lines)
 
 
