@@ -237,9 +237,10 @@ def build(
     )
     toolbox.add(*procedures.tools())
     metrics.before_render(lambda: procedures.measure(metrics.procedure_runs))
-    graph = GraphDoorstep(database, events, memory.meaning, clock=now_ms)
+    graph = GraphDoorstep(database, events, memory.meaning, memory.search, clock=now_ms)
     toolbox.add(*graph.tools())
     memory.search.also = graph.also
+    memory.context.facts = graph.suggested
 
     keyring = Keyring()
     keys = Keys(database, keyring)

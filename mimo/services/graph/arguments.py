@@ -19,7 +19,7 @@ DEEPEST, MOST_WAYS, MOST_RESULTS = 20, 10, 1_000
 Operation: TypeAlias = Annotated[
     Literal[
         "query", "teach", "path", "neighbours", "infer", "why", "retract", "resolve", "merge", "stats",
-        "closure", "ancestors", "impact", "split", "undo", "suggest", "help",
+        "closure", "ancestors", "impact", "split", "undo", "suggest", "ask", "help",
     ],
     WithJsonSchema({
         "enum": ["query", "teach", "path", "neighbours", "infer", "why", "retract", "resolve", "merge", "stats", "help"],
@@ -168,4 +168,5 @@ knowledge: facts as subject, predicate, object. Every operation takes `graph` (d
 - infer: draw all conclusions now. stats: how much there is, rules, predicates.
 - resolve: which thing `subject` is. merge: `subject` into `to`. split: from `subject` the facts `ids` and `aliases`
   to the new name `to`. undo: the last merge or split.
-- suggest: at most two facts that bear on `text`."""
+- ask: a question in plain words, as `text`; where no fact is known, memories. suggest: at most two facts that bear
+  on `text`."""

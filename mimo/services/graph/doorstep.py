@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from mimo.observability.events import Events
 from mimo.services.graph.arguments import Knowledge
 from mimo.storage.database import Database
 from mimo.storage.triple_changes import graphs, next_expiry, unconcluded
-from mimo.tool import Answer, Call, Tool
+from mimo.tool import Answer, Call, Client, Tool
 
 if TYPE_CHECKING:
     from mimo.services.graph.wiring import Wired
@@ -26,11 +26,19 @@ class Doorstep:
     """The tools, and the child that keeps what follows. The parts behind them are made when they are first needed."""
 
     def __init__(
-        self, database: Database, events: Events, embedder: Any, *, clock: Callable[[], int]
+        self,
+        database: Database,
+        events: Events,
+        embedder: Any,
+        memories: Any = None,
+        *,
+        clock: Callable[[], int],
     ) -> None:
+        """`embedder` and `memories` are asked where names and facts do not suffice (see wiring.py)."""
         self._database = database
         self._events = events
         self._embedder = embedder
+        self._memories = memories
         self._clock = clock
         self._made: Wired | None = None
         self._wanted = trio.Event()
@@ -44,7 +52,9 @@ class Doorstep:
         if self._made is None:
             from mimo.services.graph.wiring import wired
 
-            self._made = wired(self._database, self._events, self._embedder, clock=self._clock)
+            self._made = wired(
+                self._database, self._events, self._embedder, self._memories, clock=self._clock
+            )
             self._wanted.set()
         return self._made
 
@@ -59,14 +69,26 @@ class Doorstep:
     async def also(self, text: str, namespaces: Sequence[str] | None) -> tuple[Sequence[str], Sequence[int]]:
         """What the graphs of these namespaces (None: of all) know of a question to the memory: more words for what
         it names, and memories that facts about it come from. Nothing where nothing was ever taught."""
-        if self._made is None and self._empty_at == self._database.changed.last:
-            return (), ()
-        there = await self._database.read(graphs)
-        wanted = [graph for graph in there if namespaces is None or graph in namespaces]
-        if not wanted:
-            self._empty_at = -1 if there else self._database.changed.last
+        if not (wanted := await self._there(namespaces)):
             return (), ()
         return await (await self.made()).observing.also(text, wanted[:MOST_GRAPHS])
+
+    async def suggested(
+        self, text: str, namespace: str, client: Client
+    ) -> Sequence[tuple[str, Mapping[str, Any]]]:
+        """At most two sure facts that bear on what is talked about, each as a line and as data."""
+        if not await self._there([namespace]):
+            return ()
+        return await (await self.made()).observing.offered(text, namespace, client)
+
+    async def _there(self, namespaces: Sequence[str] | None) -> list[str]:
+        """Which of these have a graph. Where none has, that is known until something changes."""
+        if self._made is None and self._empty_at == self._database.changed.last:
+            await trio.lowlevel.checkpoint()
+            return []
+        there = await self._database.read(graphs)
+        self._empty_at = -1 if there else self._database.changed.last
+        return [graph for graph in there if namespaces is None or graph in namespaces]
 
     def tools(self) -> Sequence[Tool]:
         return [

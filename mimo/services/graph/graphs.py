@@ -224,8 +224,6 @@ class Graphs:
             return Concluded(0, 0, loaded.inference.bounded, loaded.inference.drawn)
         work.withdrawn.clear()
         work.changed.clear()
-        for at in range(0, len(gone), PORTION):
-            await self._database.write(withdraw, gone[at : at + PORTION], frees=True)
         for at in range(0, len(changed), PORTION):
             portion = changed[at : at + PORTION]
             ids = await self._database.write(conclude, graph, _conclusions(portion, loaded.facts.types), now)
@@ -235,6 +233,9 @@ class Graphs:
                 fact.drawn_id = id_
                 if id_ is not None:
                     loaded.facts.by_id[id_] = fact
+        # Last, when nothing that is believed stands on them any more.
+        for at in range(0, len(gone), PORTION):
+            await self._database.write(withdraw, gone[at : at + PORTION], frees=True)
         await self._database.write(settle, graph, version, loaded.inference.bounded)
         loaded.settled = True
         return Concluded(len(changed), len(gone), loaded.inference.bounded, loaded.inference.drawn)

@@ -51,18 +51,24 @@ class Inference:
         self._most = most
         self._heap: list[tuple[float, int, Key, Fact | None, str, tuple[Fact, ...]]] = []
         self._best: dict[Key, float] = {}
+        self._said: dict[Key, Fact] = {}  # that have fallen, and whose key may be drawn before they are
         self._count = itertools.count()
         self._tried = 0
 
     def say(self, fact: Fact, id_: int, confidence: float, expires: int | None) -> None:
         """A row of what was said, new or as it is now. `fact` is only a key if one like it is there."""
-        here = self.facts.by_key.get(fact.key, fact)
+        fallen = self.facts.by_id.get(id_)  # out of the graph for now, and to come back as itself
+        if fallen is None or fallen.key != fact.key:
+            fallen = fact
+        here = self.facts.by_key.get(fact.key, fallen)
         if here.said_id is not None and confidence < here.said:
             self.unsay(here)
             here = self.facts.by_key.get(fact.key, fact)
         here.said, here.said_id, here.said_expires = confidence, id_, expires
         self.facts.by_id[id_] = here
         if confidence >= here.confidence:
+            if here.premises:  # what stands on it stands on another row from now on
+                self._rewrite(here)
             self._withdraw(here)
             here.confidence, here.rule, here.premises = confidence, None, ()
             self.facts.retime(here, expires)
@@ -129,6 +135,7 @@ class Inference:
         self.work.lost, self.work.fresh = {}, []
         for fact in fresh:
             if fact.said_id is not None and fact.said > fact.confidence:
+                self._said[fact.key] = fact
                 self._offer(fact.key, fact.said, fact, "", ())
             elif fact.confidence and not fact.premises:
                 self._follow(fact)
@@ -138,6 +145,7 @@ class Inference:
             less, _, key, fact, rule, premises = heapq.heappop(self._heap)
             self._settle(key, -less, fact, rule, premises)
         self._best.clear()
+        self._said.clear()
 
     def _settle(
         self, key: Key, confidence: float, fact: Fact | None, rule: str, premises: tuple[Fact, ...]
@@ -147,7 +155,7 @@ class Inference:
         if here is not None and here.confidence >= confidence:
             return
         if here is None:
-            here = fact or Fact(*key)
+            here = fact or self._said.get(key) or Fact(*key)
         if premises:
             if not here.premises:
                 if self.drawn >= self._most:
@@ -183,6 +191,12 @@ class Inference:
             self.work.withdrawn[key] = fact.drawn_id
             self.facts.by_id.pop(fact.drawn_id, None)
             fact.drawn_id = None
+
+    def _rewrite(self, fact: Fact) -> None:
+        """What was concluded from it is to be written again, for its row is another one."""
+        for each in fact.uses or ():
+            if each.confidence and fact in each.premises:
+                self.work.changed.setdefault(each.key, each)
 
     def _follow(self, fact: Fact) -> None:
         """Every derivation in which this fact is one of the premises, and the others are drawn already."""

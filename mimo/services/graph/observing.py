@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from mimo.errors import InvalidArguments
 from mimo.observability.events import Events
@@ -46,12 +47,17 @@ class Observing:
         """Raises: InvalidArguments: there is no text."""
         if asked.text is None:
             raise InvalidArguments("suggest needs text: what is talked about", fields=["text"])
-        found = await self.relevant(asked.text, graph, client)
+        found = await self.offered(asked.text, graph, client)
+        text = "\n".join(line for line, _ in found) or "nothing to add"
+        return answer(asked.format, text, {"results": [data for _, data in found]})
+
+    async def offered(self, text: str, graph: str, client: Client) -> list[tuple[str, dict[str, Any]]]:
+        """What `relevant` gives, as lines and as data."""
+        found = await self.relevant(text, graph, client)
         if found:
             ids = tuple(name_of(fact.id) for fact in found if fact.id is not None)
             self._events.publish(news.Suggested(graph, ids, client.name))
-        text = "\n".join(map(fact_text, found)) or "nothing to add"
-        return answer(asked.format, text, {"results": [fact_json(fact, {}) for fact in found]})
+        return [(fact_text(fact), fact_json(fact, {})) for fact in found]
 
     async def relevant(self, text: str, graph: str, client: Client) -> list[Fact]:
         """Up to two facts about what is named in the text, those first that tie two of its things together."""
@@ -73,13 +79,15 @@ class Observing:
             )
             if spoken:
                 self._note(key, now)
-            if spoken or now - self._offered.get(key, -AGAIN_AFTER_MS) < AGAIN_AFTER_MS:
+            # An inverse tells nothing that its premise does not.
+            if len(fact.premises) == 1 and self._was_offered(graph, client, fact.premises[0], now):
                 continue
+            if spoken or self._was_offered(graph, client, fact, now):
+                continue
+            self._note(key, now)
             chosen.append(fact)
             if len(chosen) == MOST:
                 break
-        for fact in chosen:
-            self._note((graph, client.name, (fact.subject, fact.predicate, fact.object)), now)
         return chosen
 
     async def named_in(self, text: str, graph: str) -> list[str]:
@@ -101,6 +109,10 @@ class Observing:
             found = await self._database.read(engrams_about, graph, names[:MOST_NAMED], MOST_ENGRAMS)
             engrams.update((id_, None) for id_ in found)
         return list(words)[:MOST_NAMED], list(engrams)[:MOST_ENGRAMS]
+
+    def _was_offered(self, graph: str, client: Client, fact: Fact, now: int) -> bool:
+        key = (graph, client.name, (fact.subject, fact.predicate, fact.object))
+        return now - self._offered.get(key, -AGAIN_AFTER_MS) < AGAIN_AFTER_MS
 
     def _note(self, key: tuple[str, str, tuple[str, str, str]], now: int) -> None:
         self._offered[key] = now

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from mimo.errors import InvalidArguments, NotFound
 from mimo.observability.events import Events
 from mimo.services.graph import news
+from mimo.services.graph.answering import Answering
 from mimo.services.graph.arguments import HELP, Knowledge
 from mimo.services.graph.asking import Asking, Unresolved
 from mimo.services.graph.graphs import Graphs
@@ -43,6 +44,7 @@ class Knowing:
         proofs: Proofs,
         inferring: Inferring,
         observing: Observing,
+        answering: Answering,
         events: Events,
         *,
         clock: Callable[[], int],
@@ -55,6 +57,7 @@ class Knowing:
         self._proofs = proofs
         self._inferring = inferring
         self._observing = observing
+        self._answering = answering
         self._events = events
         self._clock = clock
 
@@ -84,6 +87,7 @@ class Knowing:
         asking = self._asking
         plain: dict[str, Callable[[Knowledge, str], Awaitable[Answer]]] = {
             "query": asking.query,
+            "ask": self._answering.ask,
             "path": asking.path,
             "neighbours": asking.neighbours,
             "closure": asking.closure,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mimo.observability.events import Events
+from mimo.services.graph.answering import Answering, Memories
 from mimo.services.graph.asking import Asking
 from mimo.services.graph.graphs import Graphs
 from mimo.services.graph.inferring import Inferring
@@ -34,6 +35,7 @@ def wired(
     database: Database,
     events: Events,
     embedder: Embedder | None,
+    memories: Memories | None = None,
     *,
     vocabulary: Vocabulary | None = None,
     clock: Callable[[], int] = now_ms,
@@ -51,12 +53,13 @@ def wired(
     asking = Asking(database, graphs, resolution, words, clock=clock)
     inferring = Inferring(database, graphs, events, clock=clock)
     observing = Observing(database, graphs, events, clock=clock)
+    answering = Answering(database, graphs, observing, memories, clock=clock)
     return Wired(
         service=Knowing(
             database, graphs, resolution,
             Teaching(database, graphs, resolution, words, events, clock=clock),
             asking, Proofs(database, graphs, resolution, words, clock=clock),
-            inferring, observing, events, clock=clock,
+            inferring, observing, answering, events, clock=clock,
         ),
         inferring=inferring, graphs=graphs, asking=asking, observing=observing,
     )  # fmt: skip

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from mimo.services.memory import arguments, full_texts, texts
 from mimo.services.memory.finding import Finding
@@ -23,6 +23,7 @@ FOR_TASK = 5
 AT_PROMPT = 600
 TITLES = {
     "task": "On this task",
+    "facts": "Known for certain",
     "pinned": "Pinned",
     "preferences": "Preferences",
     "unfinished": "Unfinished",
@@ -30,6 +31,10 @@ TITLES = {
     "recent": "Recently",
 }
 HEADING = "Recorded notes from mimo (they may be stale):"
+
+
+# What is talked about, and where: facts that bear on it, as lines and as data.
+Facts: TypeAlias = Callable[[str, str, Client], Awaitable[Sequence[tuple[str, Mapping[str, Any]]]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,7 @@ class Context:
         self._database = database
         self._finding = finding
         self._clock = clock
+        self.facts: Facts | None = None  # what others know for certain; set when the house is built
 
     async def context(self, asked: arguments.Context, call: Call) -> Answer:
         # A hook that speaks at every prompt says only what bears on it.
@@ -80,6 +86,10 @@ class Context:
                     for hit in found.hits
                     if hit.trust != "web"
                 ]
+            if self.facts is not None:
+                space = client.namespace if asked.namespace is None else asked.namespace
+                known_facts = await self.facts(asked.task, space, client)
+                notes += [_Note("facts", f"- {line}", dict(data)) for line, data in known_facts]
         if only_task:
             return notes
         if asked.namespace is None:

@@ -18,6 +18,7 @@ from mimo.home import Home
 from mimo.observability.events import Event, Events
 from mimo.observability.metrics import Metrics
 from mimo.services.graph.doorstep import Doorstep
+from mimo.services.memory.wiring import wired as memory_wired
 from mimo.storage.database import Database
 from mimo.tool import Answer, Call, Client
 
@@ -56,13 +57,25 @@ class Living:
         self.events = Events()
         self.client = Client(name="tester", namespace="proj", version="1")
         self.embedder = Meanings()
-        self.door = Doorstep(database, self.events, self.embedder, clock=lambda: self.now)
+        self.memory = memory_wired(
+            database,
+            self.events,
+            Metrics(),
+            self.embedder,
+            clock=lambda: self.now,  # type: ignore[arg-type]
+        )
+        self.door = Doorstep(database, self.events, self.embedder, self.memory.search, clock=lambda: self.now)
+        self.memory.search.also = self.door.also
+        self.memory.context.facts = self.door.suggested
         self.toolbox = Toolbox(self.events)
-        self.toolbox.add(*self.door.tools())
+        self.toolbox.add(*self.memory.service.tools(), *self.door.tools())
         self._dispatch = Dispatch(self.toolbox, self.events, Metrics())
 
     async def call(self, operation: str, *, tool: str = "knowledge", **arguments: Any) -> Answer:
         return await self._dispatch.call(tool, {"operation": operation} | arguments, Call("1", self.client))
+
+    async def remembers(self, tool: str, **arguments: Any) -> Answer:
+        return await self._dispatch.call(tool, arguments, Call("1", self.client))
 
     async def text(self, operation: str, **arguments: Any) -> str:
         return (await self.call(operation, **arguments)).as_text()

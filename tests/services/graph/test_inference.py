@@ -22,7 +22,7 @@ RULES = [
     rule_of("x r y -> y p x"),
     rule_of("x r y, y q z, z p w -> x s w", 0.8),
     rule_of("x s b1, x q x2 -> x q b1"),
-    rule_of('x q "a" -> x t y1') if False else rule_of('x q "a", x p y -> x t y'),
+    rule_of('x q "a", x p y -> x t y'),
 ]
 
 
@@ -94,7 +94,7 @@ def close(one: dict[Triple, float], other: dict[Triple, float]) -> bool:
 
 
 @settings(max_examples=80, deadline=None)
-@given(st.lists(st.tuples(triples, sure | st.none()), max_size=12), st.lists(st.booleans(), min_size=12))
+@given(st.lists(st.tuples(triples, sure | st.none()), max_size=25), st.lists(st.booleans(), min_size=25))
 def test_whatever_is_said_and_unsaid_what_follows_is_as_from_scratch(
     steps: Sequence[tuple[Triple, float | None]], pauses: Sequence[bool]
 ) -> None:

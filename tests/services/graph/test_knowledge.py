@@ -348,3 +348,37 @@ async def test_what_only_reads_cannot_write(graph: Living) -> None:
     with pytest.raises(InvalidArguments, match="changes the graph"):
         await graph.call("retract", tool="knowledge_ask", subject="a")
     assert "teach" in await graph.text("help")
+
+
+async def test_a_question_is_answered_by_facts_else_by_memories_and_that_is_said(graph: Living) -> None:
+    await graph.remembers("memory_add", content="The kettle in the kitchen is blue")
+    await graph.teach(("Ann", "manages", "Bob"), ("Ann", "likes", "tea"))
+    assert await graph.text("ask", text="who manages Bob?") == "Ann manages Bob (t1)"
+    told = await graph.text("ask", text="which colour is the kettle in the kitchen?")
+    assert told == "no fact is known of this; from the memories:\n- The kettle in the kitchen is blue (m1)"
+    told = await graph.data("ask", text="zzz")
+    assert (told["by"], told["results"]) == ("memories", [])
+
+
+async def test_a_new_context_brings_facts_once(graph: Living) -> None:
+    await graph.teach(("Atlas", "owned_by", "Ann"))
+    first = (await graph.remembers("memory_context", task="fix the tests of Atlas")).as_text()
+    assert "Known for certain:\n- Atlas owned_by Ann (t1)" in first
+    again = (await graph.remembers("memory_context", task="fix the docs of Atlas")).as_text()
+    assert "Atlas owned_by Ann" not in again
+    assert len(graph.told("graph:suggested")) == 1
+
+
+async def test_a_search_finds_the_memory_behind_a_fact_by_another_name(graph: Living) -> None:
+    found = (
+        await graph.remembers("memory_add", content="They moved everything to the new ledger", format="json")
+    ).data
+    engram = found["results"][0]["id"]
+    await graph.call("teach", text="Payments Team owns ledger.", engram=engram)
+    await graph.call("teach", subject="Payments Team", aliases=["team-pay"])
+    asked = {"query": "team-pay", "namespace": "proj", "format": "json"}
+    told = (await graph.remembers("memory_search", **asked)).data
+    assert told["arms"]["facts"] == "ran"
+    assert [each["id"] for each in told["results"]] == [engram]
+    told = (await graph.remembers("memory_search", **asked | {"query": "something else"})).data
+    assert "facts" not in told["arms"]
