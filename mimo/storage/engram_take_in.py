@@ -76,14 +76,16 @@ def _engram(db: apsw.Connection, it: Carried, told: Told) -> str:
     retell, hashed = told
     engram = it.engram
     hash_ = hashed(engram.content)
-    if value(
+    is_free = engram.id > 0 and not value(db, "SELECT 1 FROM engrams WHERE id = ?", (engram.id,))
+    # Several may be alike, as when one was forgotten and said again: what has its own place here is another one.
+    if not is_free and value(
         db,
-        "SELECT 1 FROM engrams WHERE content_hash = ? AND namespace = ? AND created_at = ? AND state = ?",
-        (hash_, engram.namespace, engram.created_at, engram.state),
+        "SELECT 1 FROM engrams WHERE content_hash = ? AND namespace = ? AND created_at = ? AND state = ?"
+        " AND valid_from IS ? AND valid_to IS ?",
+        (hash_, engram.namespace, engram.created_at, engram.state, engram.valid_from, engram.valid_to),
     ):
         return KNOWN
     require_namespace(db, engram.namespace, engram.stored_at)
-    is_free = engram.id > 0 and not value(db, "SELECT 1 FROM engrams WHERE id = ?", (engram.id,))
     extra = retell(engram.content, engram.tags)
     day = cast(
         "int",

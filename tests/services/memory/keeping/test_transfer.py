@@ -90,6 +90,19 @@ def test_an_empty_home_that_takes_in_an_export_exports_the_same(
     trio.run(round_trip)
 
 
+async def test_two_alike_that_were_forgotten_stay_two(living_at: Any, tmp_path: Path) -> None:
+    async with living_at(tmp_path / "one") as one:
+        for number in (1, 2):
+            await one.add("The harbour is closed")
+            await one.call("memory_edit", action="forget", ids=[f"m{number}"])
+        lines = await exported(one.database)
+    async with living_at(tmp_path / "two") as two:
+        client = Client(namespace="somewhere")
+        assert (await Transfer(two.database).taken_in(lines, client))["added"] == 2
+        assert await exported(two.database) == lines
+        assert (await Transfer(two.database).taken_in(lines, client))["known"] == 2
+
+
 async def test_what_was_taken_in_is_found_and_gets_its_vectors(
     memory: Any, living_at: Any, tmp_path: Path
 ) -> None:
