@@ -34,7 +34,7 @@ from bench_memory import served, wait_for_vectors
 from mimo.cli.client import Daemon
 from mimo.services.memory.ranking import FEATURES, Weights, vector_of
 from mimo.services.memory.relevance import THRESHOLD
-from mimo.storage.engram_traits import BINDING
+from mimo.storage.engrams.traits import BINDING
 from mimo.storage.sql import rows, run
 
 DEPTHS = (5, 10)

@@ -23,7 +23,7 @@ from mimo.services.memory.carried_lines import memory_line
 from mimo.services.memory.controls import Controls
 from mimo.services.memory.names import name_of, number_of
 from mimo.storage.database import Database
-from mimo.storage.engram_transfer import carried
+from mimo.storage.engrams.transfer import carried
 from mimo.tool import Call, JsonObject
 from mimo.transports.desk import Desk
 from mimo.transports.http.door import Address, HttpDoor

@@ -8,9 +8,9 @@ from typing import cast
 import apsw
 
 from mimo.errors import Conflict, NotFound
-from mimo.storage.engram_add import Draft
-from mimo.storage.engram_add import add as add_engrams
-from mimo.storage.engram_changes import By, Changes, Retell, change
+from mimo.storage.engrams.add import Draft
+from mimo.storage.engrams.add import add as add_engrams
+from mimo.storage.engrams.changes import By, Changes, Retell, change
 from mimo.storage.sql import rows, run, value
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias, cast
 import apsw
 
 from mimo.errors import InvalidArguments, NotFound
-from mimo.storage.engrams import missing_of
+from mimo.storage.engrams.engram import missing_of
 from mimo.storage.sql import rows, run, run_many, value
 from mimo.storage.triple_changes import add_rule, rules_of, unsupport
 from mimo.storage.triple_names import (

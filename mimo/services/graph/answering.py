@@ -18,7 +18,7 @@ from mimo.services.memory.names import name_of
 from mimo.services.memory.spaces import USER
 from mimo.services.memory.texts import clipped
 from mimo.storage.database import Database
-from mimo.storage.engram_search import Filter
+from mimo.storage.engrams.search import Filter
 from mimo.storage.triple_names import name_key
 from mimo.tool import Answer
 

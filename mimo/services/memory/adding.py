@@ -16,7 +16,7 @@ from mimo.services.memory.drafts import drafted
 from mimo.services.memory.moments import now_ms
 from mimo.services.memory.names import name_of, naming
 from mimo.storage.database import Database
-from mimo.storage.engram_add import add
+from mimo.storage.engrams.add import add
 from mimo.tool import Client
 
 # Below this many characters, checking takes less time than the way into a thread and back.

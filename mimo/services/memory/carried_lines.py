@@ -18,10 +18,10 @@ from mimo.services.memory.drafts import IMPORTANCE, USUAL_IMPORTANCE
 from mimo.services.memory.moments import moment, shown
 from mimo.services.memory.names import name_of, number_of
 from mimo.services.memory.secrets import redact
-from mimo.storage.engram_history import Happened
-from mimo.storage.engram_take_in import Days, Header, Thing
-from mimo.storage.engram_transfer import Carried, Counts, End, Place, Tie
-from mimo.storage.engrams import Engram, Origin
+from mimo.storage.engrams.engram import Engram, Origin
+from mimo.storage.engrams.history import Happened
+from mimo.storage.engrams.take_in import Days, Header, Thing
+from mimo.storage.engrams.transfer import Carried, Counts, End, Place, Tie
 
 VERSION = 1
 

@@ -6,7 +6,7 @@ import trio
 
 from mimo.observability.metrics import Metrics
 from mimo.storage.database import Database
-from mimo.storage.engrams import count_by_state
+from mimo.storage.engrams.engram import count_by_state
 
 # Counting 100,000 takes some milliseconds of a reader.
 EVERY = 30.0

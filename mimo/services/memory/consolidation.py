@@ -21,9 +21,9 @@ from mimo.services.memory.moments import now_ms
 from mimo.services.memory.names import name_of
 from mimo.services.memory.words import extra_of
 from mimo.storage.database import Database
-from mimo.storage.engram_changes import By, promote
-from mimo.storage.engram_vectors import vector_of
-from mimo.storage.engram_working import Held, drop_expired, held
+from mimo.storage.engrams.changes import By, promote
+from mimo.storage.engrams.vectors import vector_of
+from mimo.storage.engrams.working import Held, drop_expired, held
 from mimo.vector import from_blob
 
 EVERY = 60.0

@@ -13,7 +13,7 @@ from mimo.services.memory.moments import day_of, now_ms
 from mimo.services.memory.names import name_of
 from mimo.services.memory.spaces import USER, require
 from mimo.storage.database import Database
-from mimo.storage.engram_context import matters
+from mimo.storage.engrams.context import matters
 from mimo.tool import Answer, Call, Client
 
 MOST = 10  # of each section

@@ -14,7 +14,7 @@ from mimo.services.memory.moments import AHEAD_MS, moment
 from mimo.services.memory.names import number_of
 from mimo.services.memory.secrets import Redacted, redactor
 from mimo.services.memory.words import extra_of
-from mimo.storage.engram_add import Draft
+from mimo.storage.engrams.add import Draft
 from mimo.tool import Client, Trust
 
 WORKING_SECONDS = 600.0

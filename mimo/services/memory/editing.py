@@ -20,7 +20,7 @@ from mimo.services.memory.secrets import redact
 from mimo.services.memory.spaces import USER
 from mimo.services.memory.words import extra_of
 from mimo.storage.database import Database
-from mimo.storage.engram_changes import By, Changes, change, connect, purge, undo
+from mimo.storage.engrams.changes import By, Changes, change, connect, purge, undo
 from mimo.tool import Answer, Call
 
 # Readers leave within a moment; then what was erased is gone from the log, too.

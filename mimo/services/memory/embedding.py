@@ -16,7 +16,7 @@ from mimo.observability.news import Degraded
 from mimo.services.memory import news
 from mimo.services.memory.moments import now_ms
 from mimo.storage.database import Database
-from mimo.storage.engram_vectors import Waiting, count_waiting, queue_what_lacks, store_vectors, waiting
+from mimo.storage.engrams.vectors import Waiting, count_waiting, queue_what_lacks, store_vectors, waiting
 from mimo.vector import to_blob
 
 log = logging.getLogger(__name__)

@@ -15,9 +15,9 @@ from mimo.services.memory.moments import now_ms
 from mimo.services.memory.names import name_of
 from mimo.services.memory.words import extra_of
 from mimo.storage.database import Database
-from mimo.storage.engram_changes import By, archive
-from mimo.storage.engram_fading import Idle, erase_old, idle_after
-from mimo.storage.engrams import last_active_day
+from mimo.storage.engrams.changes import By, archive
+from mimo.storage.engrams.engram import last_active_day
+from mimo.storage.engrams.fading import Idle, erase_old, idle_after
 
 EVERY = 3600.0
 RESTORABLE_MS = 30 * 86_400_000

@@ -18,8 +18,8 @@ from mimo.services.memory.search import Search
 from mimo.services.memory.spaces import readable
 from mimo.services.memory.times import Span, span_of
 from mimo.storage.database import Database
-from mimo.storage.engram_history import looked_up
-from mimo.storage.engram_search import Filter
+from mimo.storage.engrams.history import looked_up
+from mimo.storage.engrams.search import Filter
 from mimo.tool import Answer, Call, Client
 
 # What an agent is shown when nothing bears on its question.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from mimo.storage.engram_search import Filter
+from mimo.storage.engrams.search import Filter
 
 Strategy: TypeAlias = Literal["balanced", "semantic", "recent", "important", "popular"]
 

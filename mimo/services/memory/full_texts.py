@@ -7,8 +7,8 @@ from typing import Any
 
 from mimo.services.memory.moments import shown
 from mimo.services.memory.names import name_of
-from mimo.storage.engram_history import Happened, LookedUp
-from mimo.storage.engrams import Engram, Link
+from mimo.storage.engrams.engram import Engram, Link
+from mimo.storage.engrams.history import Happened, LookedUp
 
 
 def looked_up_text(found: LookedUp, *, history: bool) -> str:

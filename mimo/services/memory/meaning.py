@@ -19,7 +19,7 @@ from mimo.errors import Unavailable
 from mimo.services.memory.chance import USUAL, Chance
 from mimo.storage.changes import changes_after, last_seq
 from mimo.storage.database import Database
-from mimo.storage.engram_vectors import (
+from mimo.storage.engrams.vectors import (
     Model,
     Stored,
     count_waiting,

@@ -16,8 +16,8 @@ from mimo.services.memory.meaning import Meaning
 from mimo.services.memory.moments import now_ms
 from mimo.services.memory.names import name_of
 from mimo.storage.database import Database
-from mimo.storage.engram_changes import By, absorb
-from mimo.storage.engram_vectors import Comparable, comparable, newest_id, texts_of
+from mimo.storage.engrams.changes import By, absorb
+from mimo.storage.engrams.vectors import Comparable, comparable, newest_id, texts_of
 from mimo.vector import from_blob
 
 VERY_CLOSE = 0.96

@@ -12,8 +12,8 @@ from mimo.services.memory.context import Context
 from mimo.services.memory.finding import Finding
 from mimo.services.memory.names import name_of, number_of
 from mimo.storage.database import Database
-from mimo.storage.engram_history import looked_up
-from mimo.storage.engrams import namespaces, newest_ids
+from mimo.storage.engrams.engram import namespaces, newest_ids
+from mimo.storage.engrams.history import looked_up
 from mimo.tool import Call, Contents, JsonObject, Message, Prompt, PromptArgument, ResourceTemplate
 
 MEMORY, CONTEXT = "mimo://memory/", "mimo://context/"

@@ -23,9 +23,9 @@ from mimo.services.memory.strategies import WEIGHTS
 from mimo.services.memory.weighing import Weighed, best_by_words, weighed
 from mimo.services.memory.words import pieces_of
 from mimo.storage.database import Database
-from mimo.storage.engram_gather import ByWords, Sizes, by_words
-from mimo.storage.engram_search import Shown, shown
-from mimo.storage.engram_windows import Windows, with_windows
+from mimo.storage.engrams.gather import ByWords, Sizes, by_words
+from mimo.storage.engrams.search import Shown, shown
+from mimo.storage.engrams.windows import Windows, with_windows
 
 # How many candidates each arm names, and more for later pages. With 120 instead of 50 recall stays the same (82.6
 # against 82.6 % on long talks), and the visit to what stands around them takes twice as long.

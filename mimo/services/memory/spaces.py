@@ -6,7 +6,7 @@ import difflib
 
 from mimo.errors import NotFound
 from mimo.storage.database import Database
-from mimo.storage.engrams import namespaces
+from mimo.storage.engrams.engram import namespaces
 from mimo.tool import Client
 
 USER = "user"

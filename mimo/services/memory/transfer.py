@@ -18,8 +18,8 @@ from mimo.services.memory.moments import now_ms
 from mimo.services.memory.spaces import require
 from mimo.services.memory.words import extra_of
 from mimo.storage.database import Database
-from mimo.storage.engram_take_in import ADDED, KNOWN, NOT_COUNTED, Thing, take_in_all
-from mimo.storage.engram_transfer import carried, counts, days, places, ties
+from mimo.storage.engrams.take_in import ADDED, KNOWN, NOT_COUNTED, Thing, take_in_all
+from mimo.storage.engrams.transfer import carried, counts, days, places, ties
 from mimo.tool import Client, Json, JsonObject
 
 Tell: TypeAlias = Callable[[str, JsonObject], Awaitable[None]]

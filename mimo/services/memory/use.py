@@ -10,7 +10,7 @@ import trio
 from mimo.errors import Unavailable
 from mimo.services.memory.moments import now_ms
 from mimo.storage.database import Database
-from mimo.storage.engram_use import note_use
+from mimo.storage.engrams.use import note_use
 
 MOST = 100  # memories
 LATEST = 5.0  # seconds

@@ -11,7 +11,7 @@ from mimo.observability.events import Event, Events
 from mimo.services.memory import news
 from mimo.services.memory.offers import CONTEXT, MEMORY
 from mimo.storage.database import Database
-from mimo.storage.engrams import namespaces
+from mimo.storage.engrams.engram import namespaces
 
 CHANGES = (news.Added, news.Edited, news.Merged, news.Promoted, news.Expired)
 

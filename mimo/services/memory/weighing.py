@@ -16,9 +16,9 @@ from mimo.services.memory.found import Question
 from mimo.services.memory.ranking import Floats
 from mimo.services.memory.relevance import relevance, scores
 from mimo.services.memory.times import spans_in
-from mimo.storage.engram_gather import ByWords
-from mimo.storage.engram_traits import hashed
-from mimo.storage.engram_windows import Windows
+from mimo.storage.engrams.gather import ByWords
+from mimo.storage.engrams.traits import hashed
+from mimo.storage.engrams.windows import Windows
 from mimo.vector import from_blobs
 
 ASKS_WHEN = (

@@ -22,7 +22,7 @@ from mimo.services.procedures import news
 from mimo.services.procedures.calling import Find
 from mimo.storage import procedure_definitions as stored
 from mimo.storage.database import Database
-from mimo.storage.engram_changes import By
+from mimo.storage.engrams.changes import By
 from mimo.storage.procedure_definitions import Kept
 from mimo.tool import Client
 

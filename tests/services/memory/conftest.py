@@ -19,8 +19,8 @@ from mimo.services.memory.search import Search
 from mimo.services.memory.words import extra_of
 from mimo.storage.connection import open_connection
 from mimo.storage.database import Database
-from mimo.storage.engram_search import Filter
-from mimo.storage.engram_traits import keep_traits
+from mimo.storage.engrams.search import Filter
+from mimo.storage.engrams.traits import keep_traits
 from mimo.storage.migrate import migrations_in
 from mimo.storage.sql import rows, run, value
 from mimo.vector import Row, Segment, to_blob

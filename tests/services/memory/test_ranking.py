@@ -10,7 +10,7 @@ from mimo.services.memory import ranking, relevance
 from mimo.services.memory.found import Hit
 from mimo.services.memory.packing import packed, shortened
 from mimo.services.memory.words import extra_of, pieces_of
-from mimo.storage.engram_traits import hashed, traits_of
+from mimo.storage.engrams.traits import hashed, traits_of
 
 
 def test_words_are_counted_by_their_hashes() -> None:

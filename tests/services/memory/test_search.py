@@ -14,8 +14,8 @@ from mimo.errors import Unavailable
 from mimo.services.memory.found import Question
 from mimo.services.memory.search import Search
 from mimo.services.memory.strategies import strategies
-from mimo.storage import engram_gather, engram_search, engram_windows
-from mimo.storage.engram_search import Filter
+from mimo.storage.engrams import gather, search, windows
+from mimo.storage.engrams.search import Filter
 from mimo.storage.sql import rows, run
 
 DAY = 86_400_000
@@ -185,7 +185,7 @@ async def test_a_day_named_in_the_question_prefers_what_is_from_that_day(store: 
 )
 def test_no_text_of_a_question_is_syntax(engrams: apsw.Connection, text: str) -> None:
     """Any text that a question can be is looked up without an error."""
-    said = engram_gather.by_words(engrams, text, "", Filter(("home",)), 0, engram_gather.Sizes())
+    said = gather.by_words(engrams, text, "", Filter(("home",)), 0, gather.Sizes())
     assert all(term.word for term in said.terms)
 
 
@@ -201,12 +201,12 @@ async def test_every_query_uses_an_index(store: Any) -> None:
         db.exec_trace = note
         narrow = Filter(("home",), kinds=("fact",), tags=("x",), since=0, as_of=5)
         for allowed in (Filter(("home",)), Filter(), narrow):
-            said = engram_gather.by_words(db, "pottery bowl", "", allowed, 0, engram_gather.Sizes())
+            said = gather.by_words(db, "pottery bowl", "", allowed, 0, gather.Sizes())
             ids = [id_ for ids in said.rows for id_ in ids.tolist()] or [1]
-            engram_windows.windows_around(db, ids, allowed, 0, "hashing")
-            engram_search.shown(db, ids, allowed, 0)
-        engram_search.rows_with_all(db, ["pottery", "bowl"], ("home",), 5)
-        engram_search.namespace_names(db)
+            windows.windows_around(db, ids, allowed, 0, "hashing")
+            search.shown(db, ids, allowed, 0)
+        search.rows_with_all(db, ["pottery", "bowl"], ("home",), 5)
+        search.namespace_names(db)
         db.exec_trace = None
         run(db, "SELECT * FROM engrams WHERE namespace = ?", ("home",))
         for sql, bindings in asked:

@@ -24,7 +24,7 @@ from mimo.observability.metrics import Metrics
 from mimo.services.memory.wiring import Wired, wired
 from mimo.storage.changes import last_seq
 from mimo.storage.database import Database
-from mimo.storage.engram_vectors import count_waiting
+from mimo.storage.engrams.vectors import count_waiting
 from mimo.tool import Answer, Call, Client
 
 DAY = 86_400_000

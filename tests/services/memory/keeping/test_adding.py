@@ -9,7 +9,7 @@ import trio
 
 from mimo.errors import InvalidArguments, NotFound
 from mimo.services.memory.drafts import content_hash
-from mimo.storage.engrams import load
+from mimo.storage.engrams.engram import load
 from mimo.tool import Client, Trust
 
 

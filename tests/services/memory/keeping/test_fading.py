@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 
-from mimo.storage.engrams import active_day, last_active_day, load
+from mimo.storage.engrams.engram import active_day, last_active_day, load
 
 DAY = 86_400_000
 

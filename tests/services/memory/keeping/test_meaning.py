@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from mimo.storage.changes import last_seq, prune_changes
-from mimo.storage.engram_vectors import count_waiting, models, store_vectors, vector_of, waiting
+from mimo.storage.engrams.vectors import count_waiting, models, store_vectors, vector_of, waiting
 
 pytestmark = pytest.mark.vectors
 

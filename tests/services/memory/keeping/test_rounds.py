@@ -9,7 +9,7 @@ import trio
 from mimo.services.memory.consolidation import Consolidation
 from mimo.services.memory.fading import Fade
 from mimo.services.memory.merging import Merging
-from mimo.storage.engrams import active_day
+from mimo.storage.engrams.engram import active_day
 
 DAY = 86_400_000
 SOON = 0.001

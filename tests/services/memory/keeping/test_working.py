@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mimo.services.memory.consolidation import worth
 from mimo.services.memory.merging import same_words
-from mimo.storage.engram_working import MOST_IN_SESSION, Held, held
+from mimo.storage.engrams.working import MOST_IN_SESSION, Held, held
 
 SECOND = 1_000
 

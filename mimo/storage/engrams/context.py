@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 import apsw
 
-from mimo.storage.engrams import Engram, load
+from mimo.storage.engrams.engram import Engram, load
 from mimo.storage.sql import rows
 
 Section: TypeAlias = Literal["pinned", "preferences", "unfinished", "decisions", "recent"]

@@ -9,10 +9,10 @@ from typing import Any, TypeAlias, cast
 
 import apsw
 
-from mimo.storage.engram_history import Happened
-from mimo.storage.engram_traits import keep_traits
-from mimo.storage.engram_transfer import SUPERSEDED_BY, Carried, End, Place, Tie
-from mimo.storage.engrams import Engram, link, require_namespace
+from mimo.storage.engrams.engram import Engram, link, require_namespace
+from mimo.storage.engrams.history import Happened
+from mimo.storage.engrams.traits import keep_traits
+from mimo.storage.engrams.transfer import SUPERSEDED_BY, Carried, End, Place, Tie
 from mimo.storage.sql import run, run_many, value
 
 

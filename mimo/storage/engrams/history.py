@@ -9,7 +9,7 @@ from typing import Any
 
 import apsw
 
-from mimo.storage.engrams import Engram, Link, links_of, load
+from mimo.storage.engrams.engram import Engram, Link, links_of, load
 from mimo.storage.sql import rows
 
 

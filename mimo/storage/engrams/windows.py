@@ -14,7 +14,7 @@ import apsw
 import numpy as np
 import numpy.typing as npt
 
-from mimo.storage.engram_search import ALLOWED, Filter, bound
+from mimo.storage.engrams.search import ALLOWED, Filter, bound
 from mimo.storage.sql import rows
 
 T = TypeVar("T")

@@ -9,9 +9,9 @@ import apsw
 import numpy as np
 import numpy.typing as npt
 
-from mimo.storage import engram_search
-from mimo.storage.engram_search import Filter
-from mimo.storage.engram_traits import BINDING, tokenizer
+from mimo.storage.engrams import search
+from mimo.storage.engrams.search import Filter
+from mimo.storage.engrams.traits import BINDING, tokenizer
 
 # A question's every word costs one look into the index. What is longer is not a question but a document.
 MOST_WORDS = 32
@@ -36,13 +36,13 @@ class Sizes:
     def of(self, db: apsw.Connection, namespaces: tuple[str, ...] | None) -> int:
         """How many engrams a search of these namespaces looks at."""
         if (total := self.engrams.get(namespaces)) is None:
-            total = self.engrams[namespaces] = engram_search.count_in(db, namespaces)
+            total = self.engrams[namespaces] = search.count_in(db, namespaces)
         return total
 
     def having(self, db: apsw.Connection, stem: str) -> int:
         """How many rows of all namespaces have this word."""
         if (count := self.words.get(stem)) is None:
-            count = self.words[stem] = engram_search.count_with(db, stem)
+            count = self.words[stem] = search.count_with(db, stem)
         return count
 
 
@@ -86,15 +86,15 @@ def by_words(db: apsw.Connection, text: str, extra: str, allowed: Filter, now: i
     lists: list[npt.NDArray[np.int64]] = []
     counts: list[int] = []
     for term in terms:
-        ids = np.array(engram_search.rows_with(db, term.word, within, now), np.int64)
+        ids = np.array(search.rows_with(db, term.word, within, now), np.int64)
         lists.append(ids)
-        full = len(ids) >= engram_search.MOST_ROWS
+        full = len(ids) >= search.MOST_ROWS
         counts.append(sizes.having(db, term.stem) if full else len(ids))
-    if terms and all(len(ids) >= engram_search.MOST_ROWS for ids in lists) and not allowed.narrow:
-        together = engram_search.rows_with_all(db, [term.word for term in terms], within.namespaces)
+    if terms and all(len(ids) >= search.MOST_ROWS for ids in lists) and not allowed.narrow:
+        together = search.rows_with_all(db, [term.word for term in terms], within.namespaces)
         lists[0] = np.union1d(lists[0], np.array(together, np.int64))
     groups = None
     if allowed.namespaces is not None:
-        groups = tuple(engram_search.namespace_numbers(db, allowed.namespaces).values())
-    narrow = np.array(engram_search.allowed_ids(db, allowed, now), np.int64) if allowed.narrow else None
+        groups = tuple(search.namespace_numbers(db, allowed.namespaces).values())
+    narrow = np.array(search.allowed_ids(db, allowed, now), np.int64) if allowed.narrow else None
     return ByWords(tuple(terms), tuple(counts), tuple(lists), total, groups, narrow)

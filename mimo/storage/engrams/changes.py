@@ -13,8 +13,8 @@ from typing import Any, TypeAlias, cast
 import apsw
 
 from mimo.errors import NotFound
-from mimo.storage.engram_traits import keep_traits
-from mimo.storage.engrams import State, active_day, link, missing_of, record, supersede, tags_of
+from mimo.storage.engrams.engram import State, active_day, link, missing_of, record, supersede, tags_of
+from mimo.storage.engrams.traits import keep_traits
 from mimo.storage.sql import rows, run, run_many, value
 
 # What the index knows of an engram besides its text: made of its text and its tags.

@@ -10,9 +10,9 @@ from typing import Any, Literal, TypeAlias, cast
 import apsw
 
 from mimo.errors import NotFound
-from mimo.storage.engram_traits import keep_traits
-from mimo.storage.engram_working import make_room
-from mimo.storage.engrams import active_day, missing_of, record, require_namespace, supersede, tags_of
+from mimo.storage.engrams.engram import active_day, missing_of, record, require_namespace, supersede, tags_of
+from mimo.storage.engrams.traits import keep_traits
+from mimo.storage.engrams.working import make_room
 from mimo.storage.sql import rows, run, run_many, value
 
 # "promoted": it was working memory, and was said again without an end.

@@ -10,8 +10,8 @@ from typing import cast
 
 import apsw
 
-from mimo.storage.engram_history import Happened, history_of
-from mimo.storage.engrams import Engram, load
+from mimo.storage.engrams.engram import Engram, load
+from mimo.storage.engrams.history import Happened, history_of
 from mimo.storage.sql import rows, value
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import apsw
 
-from mimo.storage.engrams import active_day
+from mimo.storage.engrams.engram import active_day
 from mimo.storage.sql import run_many
 
 
