@@ -17,9 +17,10 @@ from types import FrameType
 
 import trio
 
-from mimo.app import House, build
+from mimo.app import build
 from mimo.errors import Conflict, MimoError, Unusable
 from mimo.home import Home
+from mimo.house import House
 from mimo.launch import CannotStart, bind
 from mimo.observability import logs
 from mimo.settings import load

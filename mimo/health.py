@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mimo import __version__
 from mimo.embedding.embedder import State as EmbedderState
 from mimo.storage.database import Stats
 from mimo.supervision.tree import Branch, State
+from mimo.tool import Call, Contents, Resource
 
 HEALTHY, DEGRADED, UNHEALTHY = "healthy", "degraded", "unhealthy"
+JSON = "application/json"
 
 
 def health(database: Stats, embedder: EmbedderState, tree: Branch) -> dict[str, Any]:
@@ -26,6 +30,15 @@ def health(database: Stats, embedder: EmbedderState, tree: Branch) -> dict[str, 
     else:
         status = HEALTHY if all(each == "ok" for each in checks.values()) else DEGRADED
     return {"status": status, "version": __version__, "checks": checks}
+
+
+def status_resource(healthy: Callable[[], Mapping[str, Any]]) -> Resource:
+    """How the daemon is, for agents that look before they trust."""
+
+    async def read(uri: str, call: Call) -> Sequence[Contents]:
+        return [Contents(uri, json.dumps(healthy(), indent=1), JSON)]
+
+    return Resource("mimo://status", "status", read, "Status", "How mimo is, part by part", JSON)
 
 
 def _is_well(branch: Branch) -> bool:

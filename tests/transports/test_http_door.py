@@ -14,10 +14,11 @@ import openai
 import pytest
 import trio
 
-from mimo.app import House, build
+from mimo.app import build
 from mimo.choices import Settings
 from mimo.cli.client import Daemon
 from mimo.home import Home
+from mimo.house import House
 from mimo.launch import bind
 from mimo.owner import owner_token
 from mimo.transports.http import door as door_module
