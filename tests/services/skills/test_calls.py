@@ -1,6 +1,7 @@
 """Calls of skills' tools, through dispatch and to a client on a pipe."""
 
 import json
+import resource
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -135,9 +136,11 @@ async def test_a_crash_in_the_middle_of_an_answer_fails_this_call_and_the_next_o
 async def test_a_line_without_an_end_fails_the_call_and_nothing_else(lot: Lot, fake: Fake) -> None:
     async with lot(fake=fake()) as house:
         await house.known("fake_huge")
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         with pytest.raises(Refused, match="too long"):
-            await house.call("fake_huge", size=20_000_000)
+            await house.call("fake_huge", size=100_000_000)
         assert await house.text("fake_echo", text="still the same process") == "still the same process"
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 30_000  # KiB, of 100 MB
 
 
 async def test_a_second_answer_is_dropped(lot: Lot, fake: Fake) -> None:
