@@ -149,7 +149,15 @@ def build(
         from mimo.skills import skills_service  # so is nothing of this to who has none
 
         return skills_service(
-            home, settings.skills, keeper, dispatch, events, embedder, desk.updated, reports.supervised
+            home,
+            settings.skills,
+            keeper,
+            dispatch,
+            events,
+            embedder,
+            desk.updated,
+            desk.watched,
+            reports.supervised,
         )
 
     skills = Doorstep(
@@ -158,6 +166,8 @@ def build(
         "mimo.skills",
         skills_of,
     )
+
+    desk.on_watch = skills.watch_again
 
     house = House(
         home,

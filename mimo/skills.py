@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 from mimo.choices import Skills as Choices
 from mimo.embedding.embedder import Embedder
@@ -22,9 +22,10 @@ def skills_service(
     events: Events,
     embedder: Embedder,
     updated: Callable[[str], None],
+    watched: Callable[[], Set[str]],
     supervised: Callable[[SupervisionEvent], None],
 ) -> Skills:
-    """At rest. Its tools go into the dispatch's toolbox; `updated` is told of resources that changed."""
+    """At rest. Its tools go into the dispatch's toolbox; `updated` is told of resources that changed, `watched` gives those that matter to a client."""
     return Skills(
         home,
         supervisor,
@@ -34,6 +35,7 @@ def skills_service(
         patience=Patience(choices.timeout_seconds, choices.start_seconds, choices.idle_minutes * 60),
         result_cap=choices.result_chars,
         updated=updated,
+        watched=watched,
         supervised=supervised,
         embedder=embedder,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence, Set
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
@@ -51,6 +51,8 @@ class Dispatch(Protocol):
 class Listener(Protocol):
     """A peer that wants to hear of changes."""
 
+    @property
+    def watched(self) -> Set[str]: ...
     def changed(self, kind: Kind) -> None: ...
     def updated(self, uri: str) -> None: ...
 
@@ -73,6 +75,7 @@ class Desk:
         self.seal = Seal(key or secrets.token_bytes(32))
         self._dispatch = dispatch
         self._listeners: set[Listener] = set()
+        self.on_watch: Callable[[], None] = lambda: None  # what is watched may be other than before
 
     async def follow(
         self, events: Events, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
@@ -104,10 +107,14 @@ class Desk:
     def present(self, listener: Listener) -> Generator[None]:
         """As long as this lasts, the listener hears of changes."""
         self._listeners.add(listener)
+        if listener.watched:
+            self.on_watch()
         try:
             yield
         finally:
             self._listeners.discard(listener)
+            if listener.watched:
+                self.on_watch()
 
     @contextmanager
     def session(self, client: Client, door: str, goodbye: Callable[[], None]) -> Generator[Session | None]:
@@ -131,6 +138,10 @@ class Desk:
         """A resource is not what it was: tell those who watch it."""
         for listener in tuple(self._listeners):
             listener.updated(uri)
+
+    def watched(self) -> Set[str]:
+        """The resources of whose changes somebody wants to hear."""
+        return set[str]().union(*(listener.watched for listener in self._listeners))
 
     def now(self) -> float:
         """Wall time, because sealed states outlive a process when the key does."""

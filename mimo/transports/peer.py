@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, cast
 
@@ -79,11 +79,19 @@ class Peer:
 
     def receive(self, message: Message | Batch) -> None:
         """Act on a message. Whatever takes time goes on in the nursery."""
+        before = self.conversation.watched
         self._act(self.conversation.receive(message))
+        if self.conversation.watched != before:
+            self._desk.on_watch()
 
     def give_up(self, request: Id) -> None:
         """The client has closed the stream on which this request was to be answered."""
         self._act(self.conversation.cancel(request))
+
+    @property
+    def watched(self) -> Set[str]:
+        """The resources of whose changes the client wants to hear."""
+        return self.conversation.watched
 
     async def quiet(self) -> None:
         """Until no call is running."""

@@ -10,7 +10,8 @@ import trio
 from mimo.errors import Unavailable
 from mimo.gateway.toolbox import Toolbox
 from mimo.protocol.jsonrpc import MAX_LINE
-from mimo.protocol.mcp.conversation import MAX_IN_FLIGHT, MAX_LISTENS
+from mimo.protocol.mcp.conversation import MAX_IN_FLIGHT
+from mimo.protocol.mcp.subscriptions import MAX_LISTENS
 from mimo.tool import Client
 from mimo.transports.desk import Desk
 from mimo.transports.lines import Connection

@@ -20,7 +20,6 @@ from mimo.protocol.mcp.downlevel import fit, fit_notification
 from mimo.protocol.mcp.events import Do, Event, Heard, Met, Noted, Say, Stop, Work
 from mimo.protocol.mcp.failures import concerns_the_request, failed_call, failure
 from mimo.protocol.mcp.operations import (
-    MAX_WATCHED,
     CallTool,
     Complete,
     Discover,
@@ -41,13 +40,13 @@ from mimo.protocol.mcp.operations import (
 )
 from mimo.protocol.mcp.pages import page
 from mimo.protocol.mcp.questions import Question
-from mimo.protocol.mcp.revisions import LEGACY, NEWEST_LEGACY, SERVER_INFO, SUBSCRIPTION, agree
+from mimo.protocol.mcp.revisions import LEGACY, NEWEST_LEGACY, SERVER_INFO, agree
+from mimo.protocol.mcp.subscriptions import Subscriptions
 from mimo.protocol.mcp.terms import Refused, Terms, invalid, said_terms, says_terms
 from mimo.tool import JsonObject, Prompt, Resource, ResourceTemplate, Tool
 
 # An agent has a handful; a client with more waits for its own answers first.
 MAX_IN_FLIGHT = 256
-MAX_LISTENS = 32
 
 
 class Catalogue(Protocol):
@@ -82,8 +81,7 @@ class Conversation:
         self._catalogue = catalogue
         self._agreed: Terms | None = None
         self._open: dict[Id, _Slot] = {}
-        self._listens: dict[Id, Listen] = {}
-        self._watched: set[str] = set()
+        self._subscriptions = Subscriptions(about)
         self._asked: dict[str, Id] = {}
         self._questions = 0
 
@@ -94,7 +92,12 @@ class Conversation:
 
     @property
     def idle(self) -> bool:
-        return not self._open and not self._listens
+        return not self._open and not self._subscriptions
+
+    @property
+    def watched(self) -> frozenset[str]:
+        """The resources of whose changes the client wants to hear."""
+        return self._subscriptions.uris
 
     def receive(self, message: jsonrpc.Message | jsonrpc.Batch) -> list[Event]:
         if isinstance(message, jsonrpc.Batch):
@@ -153,32 +156,15 @@ class Conversation:
 
     def changed(self, kind: Kind) -> list[Say]:
         """A list is not what it was. Legacy clients are told unasked, modern ones if they listen for it."""
-        kind = "resources" if kind == "templates" else kind
-        method = f"notifications/{kind}/list_changed"
-        said = [
-            _tagged(identity, method, {})
-            for identity, listen in self._listens.items()
-            if kind in listen.kinds
-        ]
-        if self._agreed is not None:
-            said.append(Say(jsonrpc.notification(method)))
-        return said
+        return self._subscriptions.changed(kind, unasked=self._agreed is not None)
 
     def updated(self, uri: str) -> list[Say]:
         """A resource is not what it was."""
-        method = "notifications/resources/updated"
-        said = [
-            _tagged(identity, method, {"uri": uri})
-            for identity, heard in self._listens.items()
-            if uri in heard.uris
-        ]
-        if uri in self._watched:
-            said.append(Say(jsonrpc.notification(method, {"uri": uri})))
-        return said
+        return self._subscriptions.updated(uri)
 
     def cancel(self, identity: Id) -> list[Event]:
         """The client has given up this request: by a notification, or by closing its stream."""
-        if self._listens.pop(identity, None) is not None:
+        if self._subscriptions.end(identity):
             return []
         slot = self._open.pop(identity, None)
         if slot is None:
@@ -187,9 +173,7 @@ class Conversation:
 
     def goodbye(self) -> list[Say]:
         """Ends what would stay open: each listen gets its result."""
-        said = [_result(identity, self._listen_result(identity)) for identity in self._listens]
-        self._listens.clear()
-        return said
+        return [_result(identity, result) for identity, result in self._subscriptions.end_all()]
 
     # Receiving.
 
@@ -221,7 +205,7 @@ class Conversation:
 
     def _request(self, request: jsonrpc.Request, group: _Group | None) -> list[Event]:
         identity = request.id
-        if identity in self._open or identity in self._listens:
+        if identity in self._open or identity in self._subscriptions:
             # Under its own id the answer would be taken for the first one's.
             taken = Failure(INVALID_REQUEST, "this id is in use by a request in flight", {"id": identity})
             return [*self._say(_error(None, taken), group)]
@@ -284,13 +268,13 @@ class Conversation:
             case Discover():
                 result = discovered(self._about)
             case Listen():
-                return self._listen(identity, asked)
+                return self._subscriptions.listen(identity, asked)
             case SetLevel():
                 assert self._agreed is not None
                 self._agreed = replace(self._agreed, log_level=asked.level)
                 result = results.empty()
             case Subscribe():
-                self._watch(asked)
+                self._subscriptions.watch(asked)
                 result = results.empty()
             case Ping():
                 result = results.empty()
@@ -314,22 +298,6 @@ class Conversation:
             case "prompts":
                 shown, more = page(offered.prompts(), lambda item: item.name, "prompts", asked.cursor)
                 return results.listed("prompts", [results.prompt(item) for item in shown], more)
-
-    def _listen(self, identity: Id, asked: Listen) -> list[Say]:
-        if len(self._listens) >= MAX_LISTENS:
-            raise invalid(f"at most {MAX_LISTENS} subscriptions can be open on one connection")
-        self._listens[identity] = asked
-        heard: Object = {f"{kind}ListChanged": True for kind in sorted(asked.kinds)}
-        heard |= {"resourceSubscriptions": sorted(asked.uris)} if asked.uris else {}
-        return [_tagged(identity, "notifications/subscriptions/acknowledged", {"notifications": heard})]
-
-    def _watch(self, asked: Subscribe) -> None:
-        if not asked.on:
-            self._watched.discard(asked.uri)
-        elif len(self._watched) >= MAX_WATCHED:
-            raise invalid(f"at most {MAX_WATCHED} resources can be watched")
-        else:
-            self._watched.add(asked.uri)
 
     # Saying.
 
@@ -366,10 +334,6 @@ class Conversation:
             jsonrpc.notification(method, fit_notification(method, params, work.terms.revision)), work.id
         )
 
-    def _listen_result(self, identity: Id) -> Object:
-        meta = {SUBSCRIPTION: identity, SERVER_INFO: self._about.implementation()}
-        return {"resultType": "complete", "_meta": meta}
-
 
 def _is_handshake(request: jsonrpc.Request) -> bool:
     """Some clients stamp modern terms on `initialize` too; what it asks for at its top decides."""
@@ -384,7 +348,3 @@ def _result(identity: Id, result: Object) -> Say:
 
 def _error(identity: Id | None, failed: Failure) -> Say:
     return Say(jsonrpc.error(identity, failed), identity, last=True, code=failed.code)
-
-
-def _tagged(identity: Id, method: str, params: Object) -> Say:
-    return Say(jsonrpc.notification(method, params | {"_meta": {SUBSCRIPTION: identity}}), identity)

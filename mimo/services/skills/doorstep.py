@@ -22,6 +22,7 @@ class Service(Protocol):
 
     async def run(self) -> None: ...
     def reload_soon(self) -> None: ...
+    def watch_again(self) -> None: ...
     async def control(self, method: str, params: JsonObject) -> Json: ...
 
 
@@ -52,6 +53,11 @@ class Doorstep:
         """Read the file again, soon."""
         if self._service is not None:
             self._service.reload_soon()
+
+    def watch_again(self) -> None:
+        """Clients watch other resources than before."""
+        if self._service is not None:
+            self._service.watch_again()
 
     def methods(self) -> Mapping[str, Callable[[JsonObject, Client], Awaitable[Json]]]:
         """What our own programs may ask over the socket, which is its owner's alone."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,7 @@ class Skills:
         result_cap: int,
         updated: Callable[[str], None],
         supervised: Callable[[Any], None],
+        watched: Callable[[], Set[str]] = frozenset,
         embedder: Embedder | None = None,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
@@ -70,6 +71,7 @@ class Skills:
         self._events = events
         self._patience = patience
         self._updated = updated
+        self._watched = watched
         self._supervised = supervised
         self._leftovers = Leftovers(folder / "running")
         self._kept = Shelf(folder / "kept")
@@ -189,7 +191,7 @@ class Skills:
         return Remotes(self._environ).connect
 
     async def _introduce(self, skills: Sequence[Skill]) -> None:
-        """Start those of which nothing is known, a few at a time. Their tools are offered when they have told."""
+        """Start those of which nothing is known, or that are watched, a few at a time. Their tools are offered when they have told."""
         limiter = trio.CapacityLimiter(INTRODUCED_AT_ONCE)
 
         async def meet(skill: Skill) -> None:
@@ -201,7 +203,7 @@ class Skills:
 
         async with trio.open_nursery() as nursery:
             for skill in skills:
-                if not skill.kept.listed:
+                if not skill.kept.listed or skill.watched.wanted:
                     nursery.start_soon(meet, skill)
 
     async def _dismiss(self, skill: Skill) -> None:
@@ -213,6 +215,16 @@ class Skills:
 
     def offer(self, skill: Skill) -> None:
         self._shelving.offer(skill, partial(self._ask, skill))
+        self.watch_again()
+
+    def watch_again(self) -> None:
+        """Clients watch other resources than before, or these are of other skills. Who is watched does not sleep."""
+        uris = self._watched()
+        for skill in self.skills.values():
+            mine = frozenset(uri for uri in uris if self._shelving.has(skill.name, uri))
+            if mine and not skill.watched.wanted and skill.state == "asleep":
+                self._start_soon(self._introduce, [skill])
+            skill.watched.want(mine)
 
     def approve(self, skill: Skill, *tools: str) -> None:
         before, skill.kept = skill.kept, skill.kept.approved(*tools)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from mimo.errors import NotFound
 from mimo.services.skills.names import name_of
 from mimo.services.skills.offers import Ask, Thing, things
 from mimo.services.skills.results import Results
@@ -22,6 +23,7 @@ class Shelves(Protocol):
     def replace(self, owner: str, things: Iterable[Thing]) -> None: ...
     def find(self, name: str) -> Tool: ...
     def schema(self, tool: Tool) -> JsonObject: ...
+    def find_resource(self, uri: str) -> Resource | ResourceTemplate: ...
     def tools(self) -> Sequence[Tool]: ...
     def resources(self) -> Sequence[Resource]: ...
     def templates(self) -> Sequence[ResourceTemplate]: ...
@@ -59,6 +61,14 @@ class Shelving:
                 self.hints[name] = CHANGED
             else:
                 self.hints.pop(name, None)
+
+    def has(self, name: str, uri: str) -> bool:
+        """Is it this skill that answers for the address?"""
+        try:
+            found = self._shelves.find_resource(uri)
+        except NotFound:
+            return False
+        return (type(found), _name(found)) in self._offered.get(name, ())
 
     def withdraw(self, name: str) -> None:
         """The skill of this name offers nothing any more."""

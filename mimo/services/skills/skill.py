@@ -22,6 +22,7 @@ from mimo.services.skills.forwarding import forward
 from mimo.services.skills.kept import LISTS, Kept
 from mimo.services.skills.link import Greeting, Link
 from mimo.services.skills.process import LastWords
+from mimo.services.skills.watched import Watched
 from mimo.tool import Call, JsonObject
 
 # Several changes of lists come at once, and are one.
@@ -104,6 +105,7 @@ class Skill:
             call=declared.timeout or patience.call,
             idle=declared.idle or patience.idle,
         )
+        self.watched = Watched()
         self.last_error = ""
         self.calls = 0
         self._connecting = connecting
@@ -276,6 +278,7 @@ class Skill:
                     nursery.start_soon(self._learn_again, link, greeting)
 
             self._on_change = learn_again
+            nursery.start_soon(self.watched.keep, link, greeting, self.strange)
             try:
                 await self._watch(link)
             finally:
@@ -291,7 +294,7 @@ class Skill:
             now = trio.current_time()
             due = link.end_overdue(now, self.patience.call, self.name)
             idle = self._used + self.patience.idle
-            if link.busy:
+            if link.busy or self.watched.wanted:
                 idle = now + self.patience.idle
             elif idle <= now:
                 break

@@ -157,9 +157,11 @@ def lot(tmp_path: Path) -> Callable[..., AbstractAsyncContextManager[Lot]]:
             patience=patience or Patience(call=10, start=10, drain=5),
             result_cap=cap,
             updated=desk.updated,
+            watched=desk.watched,
             supervised=lambda event: None,
             environ={**os.environ, "WANTED": "wanted value", "UNWANTED": "a secret", "MIMO_KEY": "another"},
         )
+        desk.on_watch = service.watch_again
         made = Lot(home, service, toolbox, dispatch, events, supervisor, desk)
         made.declare(**skills)
         async with trio.open_nursery() as nursery:

@@ -49,12 +49,14 @@ TOOLS = [
     tool("fail", "Says no."),
     tool("grow", "Has one tool more from now on."),
     tool("odd.name/of a tool", "Its name does not fit."),
+    tool("touch", "Tells those who watch its resources that they have changed."),
     tool("pid", "Its process, and those of its children."),
 ]
 RESOURCES = [{"uri": "fake://one", "name": "one", "size": 3}]
 PROMPTS = [{"name": "greet", "arguments": [{"name": "whom", "required": True}]}]
 CHILDREN: list[int] = []
 CANCELLED: set[object] = set()
+WATCHED: dict[str, object] = {}  # by address: which request listens for it, if one does
 ANSWERS: dict[object, "threading.Event"] = {}
 SAID: dict[object, object] = {}
 
@@ -108,6 +110,12 @@ def call(identity: object, params: dict) -> None:  # type: ignore[type-arg]
             TOOLS.append(tool("grown", "New."))
             say({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})
             answer(identity, text("grown"))
+        case "touch":
+            for uri, listener in list(WATCHED.items()):
+                meta = {} if listener is None else {"_meta": {META + "subscriptionId": listener}}
+                told = {"uri": uri, **meta}
+                say({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": told})
+            answer(identity, text(" ".join(WATCHED)))
         case "pid":
             answer(identity, text(json.dumps([os.getpid(), *CHILDREN])))
         case _:
@@ -148,14 +156,19 @@ def respond(message: dict) -> None:  # type: ignore[type-arg]
                 ANSWERS[identity].set()
         case "server/discover":
             if "modern" in MANNERS:
-                can = {"tools": {"listChanged": True}, "resources": {}, "prompts": {}}
+                can = {"tools": {"listChanged": True}, "resources": {"subscribe": True}, "prompts": {}}
                 answer(identity, {"supportedVersions": [REVISION], "capabilities": can})
             elif "exits on probe" in MANNERS:
                 os._exit(1)
             elif "silent on probe" not in MANNERS:
                 refuse(identity, -32601, "no such method")
         case "initialize":
-            can = {"tools": {"listChanged": True}, "resources": {}, "prompts": {}, "completions": {}}
+            can = {
+                "tools": {"listChanged": True},
+                "resources": {"subscribe": True},
+                "prompts": {},
+                "completions": {},
+            }
             info = {"name": "fake", "version": "1"}
             answer(
                 identity,
@@ -180,6 +193,17 @@ def respond(message: dict) -> None:  # type: ignore[type-arg]
             answer(identity, {"messages": [{"role": "user", "content": said}]})
         case "completion/complete":
             answer(identity, {"completion": {"values": [params["argument"]["value"] + "se"]}})
+        case "resources/subscribe":
+            WATCHED[params["uri"]] = None
+            answer(identity, {})
+        case "resources/unsubscribe":
+            WATCHED.pop(params["uri"], None)
+            answer(identity, {})
+        case "subscriptions/listen":
+            WATCHED.update(dict.fromkeys(params["notifications"].get("resourceSubscriptions", []), identity))
+        case "notifications/cancelled" if params["requestId"] in WATCHED.values():
+            for uri in [uri for uri, listener in WATCHED.items() if listener == params["requestId"]]:
+                del WATCHED[uri]
         case "notifications/cancelled":
             CANCELLED.add(params["requestId"])
             print(f"cancelled {params['requestId']}", file=sys.stderr, flush=True)

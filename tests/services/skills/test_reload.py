@@ -143,7 +143,7 @@ async def test_tools_are_found_by_what_they_do_and_by_what_worked_here(lot: Lot,
         schema = await house.text("gateway_find_tools", query="a_count")
         assert '"type": "integer"' in schema
         nothing = await house.text("gateway_find_tools", query="xyzzy")
-        assert "a (13 tools)" in nothing
+        assert "a (14 tools)" in nothing
         before = (await house.text("gateway_find_tools", query="says")).splitlines()[0]
         other = "a_fail" if "a_echo" in before else "a_echo"
         for _ in range(5):
