@@ -1,6 +1,7 @@
 """`mimo doctor`: problems first, each with its cure; with --fix, what can be mended safely is mended."""
 
 from mimo.cli.examinations import NOTE, PROBLEM, Finding, examine
+from mimo.cli.skill_examinations import examine_skills
 from mimo.cli.terminal import FAILED, OK, Failed, foreign, paint, say, say_json
 from mimo.cli.words import Words
 
@@ -8,12 +9,12 @@ _SIGNS = {PROBLEM: ("✗", "red"), NOTE: ("⚠", "yellow")}
 
 
 def doctor(words: Words) -> int:
-    findings = list(examine(words.home))
+    findings = _examined(words)
     mended: list[str] = []
     if words.has("fix"):
         not_mended = {finding.says: why for finding in findings if (why := _mend(finding, mended))}
         if mended:
-            findings = list(examine(words.home))  # what is told is how things are now
+            findings = _examined(words)  # what is told is how things are now
         findings = [
             finding
             if finding.says not in not_mended
@@ -43,6 +44,10 @@ def doctor(words: Words) -> int:
     else:
         _tell(findings, mended)
     return FAILED if problems else OK
+
+
+def _examined(words: Words) -> list[Finding]:
+    return [*examine(words.home), *examine_skills(words.home)]
 
 
 def _mend(finding: Finding, mended: list[str]) -> str:

@@ -150,3 +150,23 @@ def test_what_was_not_compiled_is_told_with_what_to_do(
 
 def test_the_twin_that_was_asked_for_is_told_how_to_leave(environ: dict[str, str]) -> None:
     assert twin_says(environ, MIMO_CORE="numpy")["cure"] == "unset MIMO_CORE"
+
+
+def test_skills_are_looked_at_without_starting_them(inside: Run, home: Home) -> None:
+    os.makedirs(home, mode=0o700)
+    path = Path(home, "skills.json")
+    assert findings(inside("doctor", "--json"), "skills") == []
+    path.write_text(json.dumps({"mine": {"command": sys.executable, "args": ["-c", "raise SystemExit(1)"]}}))
+    said = inside("doctor", "--json")
+    assert said.returncode == 0
+    assert [each["says"] for each in findings(said, "skills")] == [f"1 in {path}"]
+    path.write_text(
+        json.dumps({"mine": {"command": "not-there-at-all"}, "off": {"command": "x", "enabled": False}})
+    )
+    said = inside("doctor", "--json")
+    assert said.returncode == 1
+    (found,) = findings(said, "skills")
+    assert "mine: there is no program 'not-there-at-all'" in found["says"]
+    path.write_text('{"mine": {"comand": "x"}}')
+    (found,) = findings(inside("doctor", "--json"), "skills")
+    assert "comand" in found["says"]
