@@ -31,6 +31,7 @@ from mimo.observability.loop import LoopWatch
 from mimo.observability.metrics import Metrics
 from mimo.observability.resources import ResourceWatch, thresholds_with
 from mimo.protocol.mcp.about import MIMO
+from mimo.protocol.origin import is_loopback
 from mimo.reports import Reports
 from mimo.rooms import rooms_of
 from mimo.services.memory.watching import Watching
@@ -80,7 +81,7 @@ def build(
     gate = gate_before(
         dispatch,
         Rate(settings.http.rate_per_minute, settings.http.rate_burst),
-        limit_owner=settings.http.limit_owner,
+        limit_owner=settings.http.limit_owner or reached_from_outside(settings),
         overload_seconds=settings.http.overload_seconds,
     )
     desk = Desk(MIMO, toolbox, gate, sessions=sessions)
@@ -110,7 +111,7 @@ def build(
         from mimo.network import http_door  # a web server is not worth its import to who opens no port
 
         http, mcp = http_door(
-            settings.http,
+            settings,
             keyring,
             gate,
             desk,
@@ -231,6 +232,21 @@ def build(
         strategy=Strategy.REST_FOR_ONE,
     )
     return house
+
+
+def require_safe_ports(settings: Settings) -> None:
+    """For who was started by hand and can be told. Raises: Unusable: a door could never be opened so."""
+    from mimo.network import http_address, synapse_address
+
+    for section, address in ((settings.http, http_address), (settings.synapse, synapse_address)):
+        if section.enabled != "off":
+            address(settings).check()
+
+
+def reached_from_outside(settings: Settings) -> bool:
+    """Whether the owner's key, too, may come from another machine, and is limited like every other."""
+    hosts = [each.host for each in (settings.http, settings.synapse) if each.enabled != "off"]
+    return settings.http.behind_proxy or not all(is_loopback(host) for host in hosts)
 
 
 def supervised(supervisor: Supervisor) -> Child:

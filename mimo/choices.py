@@ -69,8 +69,10 @@ class Http(Section):
     port: int = Field(default=4000, ge=0, le=65535, description="0: any that is free")
     hosts: str = Field(default="", description="more names by which it is reached, with commas between them")
     certificate: str = Field(default="", description="a file with the certificate chain, to speak TLS")
-    certificate_key: str = Field(default="", description="the file with the certificate's private key")
-    behind_proxy: bool = Field(default=False, description="a proxy before mimo speaks TLS")
+    certificate_key: str = Field(
+        default="", description="the file with its private key; empty: it is in the same"
+    )
+    behind_proxy: bool = Field(default=False, description="a proxy before mimo speaks TLS, and says who asks")
     connections: int = Field(default=1000, ge=1, le=100_000, description="at most so many at once")
     rate_per_minute: Positive = Field(
         default=60.0, description="how often a key may write, or use what costs"

@@ -17,7 +17,7 @@ from types import FrameType
 
 import trio
 
-from mimo.app import build
+from mimo.app import build, require_safe_ports
 from mimo.errors import Conflict, MimoError, Unusable
 from mimo.home import Home
 from mimo.house import House
@@ -242,6 +242,8 @@ def serve(
         _hold_back_signals()
         lock = Lock(home)
         try:
+            if not (standalone or idle_exit):
+                require_safe_ports(settings)
             inherited = handed_over()
             forget_environment()
             ours = [] if inherited else [bind(home)]

@@ -26,7 +26,7 @@ from mimo.storage.database import Database
 from mimo.storage.engrams.transfer import carried
 from mimo.tool import Call, JsonObject
 from mimo.transports.desk import Desk
-from mimo.transports.http.door import Address, HttpDoor
+from mimo.transports.http.door import HttpDoor
 from mimo.transports.http.exchange import Route
 from mimo.transports.http.graph import graph_routes
 from mimo.transports.http.guard import Guard
@@ -37,6 +37,7 @@ from mimo.transports.http.openai import openai_routes
 from mimo.transports.http.procedures import procedure_routes
 from mimo.transports.http.router import Router
 from mimo.transports.http.tools import tool_routes
+from mimo.transports.ports import Address
 from mimo.transports.websocket.door import SynapseDoor
 from mimo.transports.websocket.exchange import Caps, Exchange
 from mimo.transports.websocket.herald import Herald
@@ -44,7 +45,7 @@ from mimo.transports.websocket.lanes import Lanes
 
 
 def http_door(
-    settings: Http,
+    settings: Settings,
     keyring: Keyring,
     gate: Gate,
     desk: Desk,
@@ -56,9 +57,8 @@ def http_door(
     health: Callable[[], Mapping[str, Any]],
 ) -> tuple[HttpDoor, McpOverHttp]:
     """The door, and what keeps the sessions of MCP's legacy clients; both are children of the tree."""
-    guard = Guard(
-        keyring, metrics, hosts=[name for each in settings.hosts.split(",") if (name := each.strip())]
-    )
+    http = settings.http
+    guard = Guard(keyring, metrics, hosts=names(http, http.host), behind_proxy=http.behind_proxy)
     mcp = McpOverHttp(desk, guard.admit, guard.hosts)
 
     def operations() -> list[Operation]:
@@ -84,13 +84,11 @@ def http_door(
         *document_routes(operations),
     ]
     router = Router(routes, {"/mcp": mcp}, guard, gate.rates, metrics)
-    certificate = (settings.certificate, settings.certificate_key) if settings.certificate else None
-    address = Address(settings.host, settings.port, certificate, settings.behind_proxy)
 
     def keys() -> int:
         return sum(not key.is_owner for key in keyring.keys)
 
-    return HttpDoor(router, address, keys, connections=settings.connections), mcp
+    return HttpDoor(router, http_address(settings), keys, connections=http.connections), mcp
 
 
 def synapse_door(
@@ -98,7 +96,7 @@ def synapse_door(
 ) -> SynapseDoor:
     """The WebSocket door. Who may come in, and by which names we are called, is one thing for both doors."""
     http, mine = settings.http, settings.synapse
-    hosts = [name for each in http.hosts.split(",") if (name := each.strip())]
+    hosts = names(http, mine.host)
 
     async def ask(query: str, call: Call, seconds: float | None) -> JsonObject:
         await call.outlet.progress(0, 1, "searching the memories")
@@ -108,7 +106,7 @@ def synapse_door(
         return data_of(answer)
 
     exchange = Exchange(
-        Guard(keyring, metrics, hosts=hosts, door="synapse"),
+        Guard(keyring, metrics, hosts=hosts, door="synapse", behind_proxy=http.behind_proxy),
         desk,
         gate,
         ask,
@@ -116,9 +114,29 @@ def synapse_door(
         Lanes(settings.limits.read, settings.limits.waiting),
         Caps(mine.connections, mine.per_key, mine.in_flight, mine.message_bytes),
     )
-    certificate = (http.certificate, http.certificate_key) if http.certificate else None
-    address = Address(mine.host, mine.port, certificate, http.behind_proxy)
-    return SynapseDoor(exchange, address, lambda: sum(not key.is_owner for key in keyring.keys))
+    return SynapseDoor(
+        exchange, synapse_address(settings), lambda: sum(not key.is_owner for key in keyring.keys)
+    )
+
+
+def names(settings: Http, host: str) -> list[str]:
+    """By which a door is reached that listens at this host. An address of ours is no name that others could rebind."""
+    return [host, *(name for each in settings.hosts.split(",") if (name := each.strip()))]
+
+
+def http_address(settings: Settings) -> Address:
+    http = settings.http
+    return Address(http.host, http.port, certificate(http), http.behind_proxy)
+
+
+def synapse_address(settings: Settings) -> Address:
+    http, mine = settings.http, settings.synapse
+    return Address(mine.host, mine.port, certificate(http), http.behind_proxy)
+
+
+def certificate(settings: Http) -> tuple[str, str] | None:
+    both = settings.certificate, settings.certificate_key
+    return both if any(both) else None
 
 
 class InTheBox:

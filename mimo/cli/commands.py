@@ -195,6 +195,7 @@ _GROUPS = {
                 SET,
                 Option("standalone", "speak MCP on stdin and stdout too, in this one process"),
                 Option("idle-exit", "end when nobody has been connected for daemon.idle_minutes"),
+                Option("behind-proxy", "a proxy before mimo speaks TLS, and says in X-Forwarded-For who asks"),
             ),
         ),
         Command("status", "Is the daemon up, and how are its parts?", "status", "status", options=(JSON,)),

@@ -22,9 +22,10 @@ def serve(words: Words) -> int:
     from mimo.cli.configuration import chosen
     from mimo.daemon import serve as run
 
+    proxy = {"http.behind_proxy": "true"} if words.has("behind-proxy") else {}
     return run(
         words.home,
-        flags=chosen(words.all("set")),
+        flags=chosen(words.all("set")) | proxy,
         standalone=words.has("standalone"),
         idle_exit=words.has("idle-exit"),
     )

@@ -10,6 +10,7 @@ import base64
 import binascii
 import re
 from collections.abc import Collection
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -57,6 +58,22 @@ def password(authorization: str | None) -> str | None:
 def is_loopback(host: str) -> bool:
     """Is an address to listen on one that other machines cannot reach?"""
     return host == "localhost" or host == "::1" or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
+
+
+def speaker(peer: str, forwarded: str | None) -> str:
+    """For whom a trusted proxy speaks, by `X-Forwarded-For`.
+
+    Only the last address there is the proxy's own word; whoever came to it may have made up those before.
+    """
+    said = (forwarded or "").rpartition(",")[2].strip()
+    if (
+        found := re.fullmatch(r"\[(.+)\](?::\d+)?|([\d.]+):\d+", said)
+    ) is not None:  # some proxies add the port
+        said = found[1] or found[2]
+    try:
+        return str(ip_address(said))
+    except ValueError:
+        return peer
 
 
 def _host(host: str) -> str | None:

@@ -21,9 +21,9 @@ from mimo.home import Home
 from mimo.house import House
 from mimo.launch import bind
 from mimo.owner import owner_token
-from mimo.transports.http import door as door_module
+from mimo.transports import ports
 from mimo.transports.http import guard, router
-from mimo.transports.http.door import Address, listening
+from mimo.transports.ports import Address, listening
 
 PATIENCE = 20.0
 TOOLS = ["memory_search", "memory_add", "memory_edit", "memory_get", "memory_context"]
@@ -520,7 +520,7 @@ async def test_an_unsafe_door_stays_shut_and_the_house_lives(house: House, nurse
 async def test_a_port_that_is_taken_is_told_and_taken_when_it_is_free(
     home: Home, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door_module, "AGAIN_SECONDS", 0.02)
+    monkeypatch.setattr(ports, "AGAIN_SECONDS", 0.02)
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()

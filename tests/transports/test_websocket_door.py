@@ -23,8 +23,8 @@ from mimo.observability.news import ToolCalled
 from mimo.protocol.mcp.about import ServerInfo
 from mimo.tool import Call, JsonObject
 from mimo.transports.desk import Desk
-from mimo.transports.http.door import Address
 from mimo.transports.http.guard import Guard
+from mimo.transports.ports import Address
 from mimo.transports.websocket import connection, cortex, link
 from mimo.transports.websocket.door import SynapseDoor
 from mimo.transports.websocket.exchange import Caps, Exchange
@@ -562,7 +562,7 @@ async def test_a_door_that_is_cut_off_says_goodbye(door: Open, nursery: trio.Nur
 async def test_a_port_in_use_is_told_and_taken_when_it_is_free(
     door: Open, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mimo.transports.websocket.door.AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr("mimo.transports.ports.AGAIN_SECONDS", 0.05)
     with sockets.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

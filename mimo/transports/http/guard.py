@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Collection, Mapping
+from ipaddress import IPv6Address
 
 import trio
 
 from mimo.errors import Busy, Forbidden, MimoError, Unauthorized
 from mimo.gateway.keys import Key, Keyring
 from mimo.observability.metrics import Metrics
-from mimo.protocol.origin import LOCAL, WRONG_HOST, bearer, password, refusal
+from mimo.protocol.origin import LOCAL, WRONG_HOST, bearer, password, refusal, speaker
 from mimo.protocol.rest import Refused
 from mimo.tool import Client
 
@@ -27,14 +28,26 @@ MOST_ADDRESSES = 1024
 
 class Guard:
     def __init__(
-        self, keyring: Keyring, metrics: Metrics, *, hosts: Collection[str] = LOCAL, door: str = "http"
+        self,
+        keyring: Keyring,
+        metrics: Metrics,
+        *,
+        hosts: Collection[str] = LOCAL,
+        door: str = "http",
+        behind_proxy: bool = False,
     ) -> None:
+        """`hosts`: our names beside the local ones. `behind_proxy`: who connects is a proxy, and says for whom."""
         self.hosts = frozenset(LOCAL) | frozenset(host.lower() for host in hosts)
         self._keyring = keyring
         self._metrics = metrics
         self._door = door
+        self._behind_proxy = behind_proxy
         self._failures: dict[str, deque[float]] = {}
         self._waiting = 0
+
+    def speaker(self, peer: str, headers: Mapping[str, str]) -> str:
+        """The address of who asks. Without a proxy nobody is believed who says that they are somebody else."""
+        return speaker(peer, headers.get("x-forwarded-for")) if self._behind_proxy else peer
 
     def require_our_host(self, headers: Mapping[str, str], request: str, address: str) -> None:
         """Raises: Refused."""
@@ -102,6 +115,8 @@ class Guard:
     def _failed_before(self, address: str) -> int:
         """How often within the last minute; this one is counted too."""
         now = trio.current_time()
+        if ":" in address:  # one who has an IPv6 address has 2**64 of them
+            address = _network(address)
         times = self._failures.get(address)
         if times is None:
             if len(self._failures) >= MOST_ADDRESSES:
@@ -113,6 +128,13 @@ class Guard:
         before = len(times)
         times.append(now)
         return before
+
+
+def _network(address: str) -> str:
+    try:
+        return str(IPv6Address(int(IPv6Address(address.partition("%")[0])) >> 64 << 64))
+    except ValueError:
+        return address
 
 
 def challenge(error: MimoError, *, for_browsers: bool) -> dict[str, str]:

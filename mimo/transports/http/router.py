@@ -111,7 +111,7 @@ class Router:
         headers = {
             name.decode("latin-1"): value.decode("latin-1").strip() for name, value in scope["headers"]
         }
-        address = str((scope.get("client") or ("unknown",))[0])
+        address = self._guard.speaker(str((scope.get("client") or ("unknown",))[0]), headers)
         said = _Said(secrets.token_hex(8), scope["method"], scope["path"], headers, address, send)
         said.unread = "content-length" in headers or "transfer-encoding" in headers
 

@@ -11,7 +11,7 @@ import math
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import trio
 from hypercorn.config import Config
@@ -22,6 +22,10 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 
 from mimo.transports.http.responses import Receive, Send
+from mimo.transports.ports import listeners
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 log = logging.getLogger(__name__)
 
@@ -51,13 +55,11 @@ class Server:
         self,
         app: App,
         *,
-        certificate: tuple[str, str] | None = None,
         connections: int = MAX_CONNECTIONS,
         head_seconds: float = HEAD_SECONDS,
         write_seconds: float = WRITE_SECONDS,
         idle_seconds: float = IDLE_SECONDS,
     ) -> None:
-        """`certificate` names two files: the certificate chain, and its private key."""
         self.head_seconds = head_seconds
         self.write_seconds = write_seconds
         self._app = app
@@ -74,9 +76,9 @@ class Server:
         config.keep_alive_max_requests = 2**62
         config.h11_max_incomplete_size = MAX_HEAD
         config.include_server_header = False
-        config.alpn_protocols = ["http/1.1"]
-        if certificate is not None:
-            config.certfile, config.keyfile = certificate
+        config.ssl_handshake_timeout = cast(
+            "int", head_seconds
+        )  # shaking hands is a head that dribbles in, too
 
     @property
     def connections(self) -> int:
@@ -86,22 +88,17 @@ class Server:
         self,
         listening: Sequence[socket.socket],
         *,
+        tls: SSLContext | None = None,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Raises: OSError: the certificate cannot be read."""
         self._context = WorkerContext(None)
         self._accepting = trio.CancelScope()
         self.idle_since = trio.current_time()
-        tls = self._config.create_ssl_context()
-        plain = [trio.SocketListener(trio.socket.from_stdlib_socket(each.dup())) for each in listening]
-        listeners: Any = (
-            [trio.SSLListener(each, tls, https_compatible=True) for each in plain] if tls else plain
-        )
         async with trio.open_nursery() as nursery:
             task_status.started()
             nursery.start_soon(self._cut_at_the_end)
             with self._accepting:
-                await trio.serve_listeners(self._serve, listeners, handler_nursery=nursery)
+                await trio.serve_listeners(self._serve, listeners(listening, tls), handler_nursery=nursery)
 
     async def drain(self) -> None:
         """Accept nobody, close what is idle, let what runs be answered. Returns when nobody is left."""

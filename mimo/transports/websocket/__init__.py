@@ -1,8 +1,9 @@
 """Synapse: the WebSocket door, for agents that think aloud and are interrupted, and for MCP clients that speak WebSocket.
 
-- `door`: sockets, how many may stand open, drain; the only part that a daemon nobody has come to imports
+- `door`: how many may stand open, drain; the only part that a daemon nobody has come to imports
 - `connection`: the upgrade and what stands before it: our host name, no foreign page, a key
-- `link`: one open WebSocket: a bounded backlog, pings, closing in good order; the only file that knows trio-websocket
+- `link`: one open WebSocket: a bounded backlog, pings, closing in good order; beside `connection` the only one
+  that knows trio-websocket
 - `backlog`: what waits for a slow reader, and what is left out first
 - `cortex`: channels: join, leave, heartbeat, and the wishes of an agent
 - `errands`: queries and tools as tasks that can be interrupted

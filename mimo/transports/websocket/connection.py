@@ -63,8 +63,9 @@ async def _admitted(
 ) -> None:
     identity = secrets.token_hex(8)
     headers = _headers(request)
+    address = exchange.guard.speaker(wire.peer, headers)
     try:
-        key, token, protocol, how = await _checked(request, headers, exchange, identity, wire.peer)
+        key, token, protocol, how = await _checked(request, headers, exchange, identity, address)
     except Refused as refused:
         await _refuse(
             request, refused.status, problem(refused.kind, refused.message, identity), refused.headers
@@ -86,7 +87,7 @@ async def _admitted(
         talk = McpOverWebSocket(exchange, link, key, token).run
     else:
         link = Link(socket, wire, most=cap, missed=lambda lost: missed(how, lost))
-        talk = Cortex(exchange, link, how, wire.peer, token).run
+        talk = Cortex(exchange, link, how, address, token).run
     opened(link)
     try:
         await link.run(talk)
