@@ -37,6 +37,9 @@ kitchen ladder magnet needle office pencil rabbit saddle temple umbrella valley 
 decides prefers builds moves breaks repairs paints carries remembers forgets opens closes sells buys writes reads""".split()
 
 
+NO_PORTS = ("--set", "http.enabled=off", "--set", "synapse.enabled=off")
+
+
 def texts(count: int, seed: int) -> list[str]:
     """Sentences of some 25 words, none twice."""
     draw = random.Random(seed)
@@ -65,7 +68,7 @@ def served(folder: str) -> Iterator[tuple[Home, int, float]]:
     home = Home(os.path.join(folder, "home"))
     began = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-m", "mimo", "serve", "--home", home, "--set", "http.enabled=off"],
+        [sys.executable, "-m", "mimo", "serve", "--home", home, *NO_PORTS],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

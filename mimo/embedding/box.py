@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, TypeVarTuple, Unpack
 
 import numpy as np
 import trio
@@ -18,9 +18,15 @@ from mimo.errors import Unusable
 if TYPE_CHECKING:
     from mimo_core.encoder import Encoder
 
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+Pieces: TypeAlias = Sequence[int]
+
 FOLDER = Path(__file__).parent / "model"
 # A window shares this many tokens with the next, so that a sentence cut by one is whole in the other.
 OVERLAP = 32
+# So many tokens are embedded before whoever else waits gets a turn, some 10 ms: a question does not wait for a library.
+TURN = 128
 # A text of 100,000 bytes has at most about this many windows; more of it is not read.
 MOST_WINDOWS = 512
 
@@ -28,7 +34,7 @@ MOST_WINDOWS = 512
 class Box:
     """all-MiniLM-L6-v2 in this process, in a worker thread of its own kind.
 
-    One batch of at most `threads` callers computes at a time; the others wait in order.
+    At most `threads` callers compute at a time. The others wait in order, and take turns with who has much to embed.
     """
 
     dim = 384
@@ -58,12 +64,20 @@ class Box:
             await trio.lowlevel.checkpoint()
             return np.empty((0, self.dim), np.float32)
         encoder = await self._load()
-        return await trio.to_thread.run_sync(_embed, encoder, tuple(texts), limiter=self._limiter)
+        cut, turns, first = await self._in_thread(_begin, encoder, tuple(texts))
+        rows = [first]
+        for turn in turns:
+            rows.append(await self._in_thread(_embed, encoder, turn))
+        vectors = rows[0] if len(rows) == 1 else np.concatenate(rows)
+        return vectors if len(vectors) == len(texts) else pooled(vectors, cut)
 
     async def count(self, texts: Sequence[str]) -> int:
         """How many tokens the texts have, with the two that stand around each."""
         encoder = await self._load()
-        return await trio.to_thread.run_sync(_count, encoder, tuple(texts), limiter=self._limiter)
+        return await self._in_thread(_count, encoder, tuple(texts))
+
+    async def _in_thread(self, work: Callable[[Unpack[Ts]], T], *arguments: *Ts) -> T:
+        return await trio.to_thread.run_sync(work, *arguments, limiter=self._limiter)
 
     async def _load(self) -> Encoder:
         async with self._loading:
@@ -85,14 +99,27 @@ def _open(folder: Path) -> Encoder:
     return Encoder(folder)
 
 
-def _embed(encoder: Encoder, texts: tuple[str, ...]) -> Vectors:
+def _begin(encoder: Encoder, texts: tuple[str, ...]) -> tuple[list[int], list[list[Pieces]], Vectors]:
+    """How many windows each text has, the turns that are left, and the vectors of the first."""
     room = encoder.window - 2
     cut = [windows(encoder.pieces(text), room, OVERLAP)[:MOST_WINDOWS] for text in texts]
-    counts = [len(its) for its in cut]
-    vectors = encoder.embed_pieces(
-        [window for its in cut for window in its], trio.from_thread.check_cancelled
-    )
-    return vectors if len(vectors) == len(texts) else pooled(vectors, counts)
+    first, *others = _turns([window for its in cut for window in its])
+    return [len(its) for its in cut], others, _embed(encoder, first)
+
+
+def _turns(flat: Sequence[Pieces]) -> list[list[Pieces]]:
+    turns, room = [list[Pieces]()], TURN
+    for window in flat:
+        if len(window) > room and turns[-1]:
+            turns.append([])
+            room = TURN
+        turns[-1].append(window)
+        room -= len(window)
+    return turns
+
+
+def _embed(encoder: Encoder, turn: list[Pieces]) -> Vectors:
+    return encoder.embed_pieces(turn, trio.from_thread.check_cancelled)
 
 
 def _count(encoder: Encoder, texts: tuple[str, ...]) -> int:

@@ -62,6 +62,27 @@ async def test_callers_at_once_load_it_once_and_get_their_own() -> None:
         np.testing.assert_allclose((await box.embed([text]))[0], vector, atol=2e-6)
 
 
+async def test_a_question_does_not_wait_for_a_library() -> None:
+    box, ended = Box(), list[str]()
+    library = [
+        f"Chapter {number} tells of a harbour, a lamp and the {number} boats there" for number in range(60)
+    ]
+    long = " ".join(library)
+    await box.embed(["loaded"])
+
+    async def embed(name: str, texts: list[str]) -> None:
+        vectors = await box.embed(texts)
+        alone = [(await box.embed([text]))[0] for text in texts[::20]]
+        assert np.allclose(vectors[::20], alone, atol=1e-5)
+        ended.append(name)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(embed, "library", [*library, long])
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(embed, "question", ["How many boats are there?"])
+    assert ended == ["question", "library"]
+
+
 async def test_it_stops_between_batches_when_cancelled() -> None:
     box = Box()
     await box.embed(["warm"])
