@@ -94,12 +94,14 @@ def resident_mb(pid: int) -> float:
         return int(re.search(r"VmRSS:\s+(\d+)", status.read())[1]) / 1024  # type: ignore[index]
 
 
-def wait_for_vectors(daemon: Daemon) -> float:
-    """Seconds until nothing waits to be embedded."""
+def wait_for_vectors(daemon: Daemon, least: int = 0) -> float:
+    """Seconds until nothing waits to be embedded, and at least so many are."""
     began = time.perf_counter()
     while True:
-        found = re.search(r"^mimo_embedding_waiting (\S+)", daemon.ask("mimo/metrics"), re.MULTILINE)
-        if found and float(found[1]) == 0:
+        told = daemon.ask("mimo/metrics")
+        waiting = re.search(r"^mimo_embedding_waiting (\S+)", told, re.MULTILINE)
+        made = re.findall(r"^mimo_embedded_texts_total\{.*\} (\S+)", told, re.MULTILINE)
+        if waiting and float(waiting[1]) == 0 and sum(map(float, made)) >= least:
             return time.perf_counter() - began
         time.sleep(0.05)
 

@@ -170,7 +170,7 @@ def measured(
     with served(folder) as (home, pid, _):
         fill(home, rows)
         with Searches(home) as searches, Daemon(home) as daemon:
-            wait_for_vectors(daemon)
+            wait_for_vectors(daemon, rows)
         told["while the rows are embedded"] = searches.figures()
         with Searches(home) as searches:
             time.sleep(5)
