@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mimo.protocol.origin import bearer, is_loopback, password, refusal
+from mimo.protocol.origin import bearer, is_loopback, password, refusal, speaker
 
 
 @pytest.mark.parametrize(
@@ -110,3 +110,30 @@ def test_no_header_breaks_the_reading_of_keys(text: str) -> None:
 def test_loopback_is_what_other_machines_cannot_reach() -> None:
     assert all(map(is_loopback, ["localhost", "127.0.0.1", "127.8.8.8", "::1"]))
     assert not any(map(is_loopback, ["0.0.0.0", "::", "127.0.0.1.evil", "192.168.1.1", ""]))
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "who"),
+    [
+        (None, "peer"),
+        ("", "peer"),
+        ("203.0.113.7", "203.0.113.7"),
+        ("198.51.100.1, 203.0.113.7", "203.0.113.7"),
+        ("198.51.100.1,", "peer"),
+        ("203.0.113.7:4711", "203.0.113.7"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("2001:DB8:0::1", "2001:db8::1"),
+        ("[2001:db8::1]:4711", "2001:db8::1"),
+        ("unknown", "peer"),
+        ("203.0.113.7; DROP TABLE", "peer"),
+    ],
+)
+def test_a_proxy_is_believed_in_its_own_word_only(forwarded: str | None, who: str) -> None:
+    assert speaker("peer", forwarded) == who
+
+
+@given(st.text())
+def test_whatever_is_forwarded_is_an_address_or_the_peer(forwarded: str) -> None:
+    """An address in one form, or the peer; never an error."""
+    said = speaker("peer", forwarded)
+    assert said == "peer" or speaker("", said) == said

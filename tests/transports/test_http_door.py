@@ -23,7 +23,6 @@ from mimo.launch import bind
 from mimo.owner import owner_token
 from mimo.transports import ports
 from mimo.transports.http import guard, router
-from mimo.transports.ports import Address, listening
 
 PATIENCE = 20.0
 TOOLS = ["memory_search", "memory_add", "memory_edit", "memory_get", "memory_context"]
@@ -488,26 +487,6 @@ async def test_a_body_that_does_not_come_is_not_waited_for(
 # What may stand open to whom.
 
 
-@pytest.mark.parametrize(
-    ("address", "keys", "safe"),
-    [
-        (Address(), 0, True),
-        (Address("::1"), 0, True),
-        (Address("127.1.2.3"), 0, True),
-        (Address("0.0.0.0"), 0, False),
-        (Address("0.0.0.0"), 1, False),
-        (Address("0.0.0.0", behind_proxy=True), 0, False),
-        (Address("0.0.0.0", behind_proxy=True), 1, True),
-        (Address("::", certificate=("a", "b")), 1, True),
-        (Address("127.0.0.1.evil.example"), 0, False),
-    ],
-)
-def test_what_can_be_reached_from_outside_needs_keys_and_encryption(
-    address: Address, keys: int, safe: bool
-) -> None:
-    assert (address.unsafe(keys) is None) is safe
-
-
 @pytest.mark.parametrize("chosen", [{"host": "0.0.0.0"}])
 async def test_an_unsafe_door_stays_shut_and_the_house_lives(house: House, nursery: trio.Nursery) -> None:
     await nursery.start(house.root.run)
@@ -532,11 +511,6 @@ async def test_a_port_that_is_taken_is_told_and_taken_when_it_is_free(
         while house.doors()[-1]["state"] != "open":  # noqa: ASYNC110 (it tells nobody)
             await trio.sleep(0.01)
     nursery.cancel_scope.cancel()
-
-
-async def test_addresses_of_both_families_are_listened_at() -> None:
-    for each in await listening("localhost", 0):
-        each.close()
 
 
 # Clients that others wrote.
