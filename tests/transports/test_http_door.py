@@ -319,6 +319,22 @@ async def test_what_is_exported_can_be_imported(door: Open) -> None:
     assert took.json()["errors"][0]["line"] == len(lines.splitlines()) + 1
 
 
+async def test_a_stream_that_cannot_begin_is_an_error_like_others(
+    door: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = await door.client.get("/v1/memories/export?namespace=-")
+    assert error(refused, 404)["type"] == "not_found"
+
+    async def broken(*_: object) -> None:
+        await trio.lowlevel.checkpoint()
+        raise RuntimeError("secret details")
+
+    monkeypatch.setattr(door.house.database, "read", broken)
+    refused = await door.client.get("/v1/memories/export")
+    assert error(refused, 500)["type"] == "broken"
+    assert "secret" not in refused.text
+
+
 async def test_the_document_names_every_route_and_each_answer(door: Open) -> None:
     told = (await door.client.get("/openapi.json")).json()
     assert told["openapi"] == "3.1.0"

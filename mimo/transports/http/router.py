@@ -205,27 +205,49 @@ class Router:
             await said.send({"type": "http.response.body", "body": b""})
 
     async def _answer(self, said: _Said, reply: Reply, receive: Receive) -> None:
+        if reply.stream is not None and said.method != "HEAD":
+            try:
+                await self._stream(said, reply, receive)
+            except MimoError as error:  # before its first piece it is an answer like others
+                if said.status:
+                    raise  # what was begun must not look whole
+                reply = _failed(status_of(error), problem_of(error, said.id), {})
+        if not said.status:
+            await self._begin(said, reply)
+        await said.send({"type": "http.response.body", "body": reply.body})
+
+    async def _begin(self, said: _Said, reply: Reply) -> None:
         self._tell_allowance(said)
         head = {"content-type": reply.media, "cache-control": "no-store", **reply.headers}
         if reply.stream is None and reply.status != 204:
             head["content-length"] = str(len(reply.body))
         raw = [(name.encode(), value.encode("latin-1", "replace")) for name, value in head.items()]
         await said.send({"type": "http.response.start", "status": reply.status, "headers": raw})
-        if reply.stream is not None and said.method != "HEAD":
-            await self._stream(said, reply, receive)
-        await said.send({"type": "http.response.body", "body": reply.body})
 
     async def _stream(self, said: _Said, reply: Reply, receive: Receive) -> None:
+        """Raises: MimoError: it went wrong, and what was sent so far (perhaps not even the head) is not all."""
         assert reply.stream is not None
+        wrong: MimoError | None = None
 
         async def emit(piece: bytes) -> None:
-            await said.send({"type": "http.response.body", "body": piece, "more_body": True})
+            try:
+                if not said.status:
+                    await self._begin(said, reply)
+                await said.send({"type": "http.response.body", "body": piece, "more_body": True})
+            except OSError:  # nobody is there any more, which is no bug of who writes the stream
+                nursery.cancel_scope.cancel()
+                await trio.lowlevel.checkpoint()
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(cancel_when_left, receive, nursery.cancel_scope)
             nursery.start_soon(self._end_when_leaving, nursery.cancel_scope)
-            await reply.stream(emit)
+            try:
+                await reply.stream(emit)
+            except Exception as raised:  # taken out of the nursery, which would wrap it
+                wrong = _told(raised, said.route, said.id)
             nursery.cancel_scope.cancel()
+        if wrong is not None:
+            raise wrong
 
     async def _end_when_leaving(self, scope: trio.CancelScope) -> None:
         await self._leaving.wait()
@@ -268,16 +290,24 @@ async def _unless_left(route: Route, request: Request, receive: Receive) -> Repl
         nursery.start_soon(cancel_when_left, receive, nursery.cancel_scope)
         try:
             reply = await route.handler(request)
-        except (MimoError, Refused) as raised:  # taken out of the nursery, which would wrap it
+        except Refused as raised:  # taken out of the nursery, which would wrap it
             error = raised
         except Exception as raised:
-            log.exception("a bug at %s (%s)", route.path, request.id)
-            error = Broken(f"this failed by a bug of mimo; the log has it under {request.id}", id=request.id)
-            error.__cause__ = raised
+            error = _told(raised, route.path, request.id)
         nursery.cancel_scope.cancel()
     if error is not None:
         raise error
     return reply
+
+
+def _told(raised: Exception, where: str, request: str) -> MimoError:
+    """What can be said of it to a client."""
+    if isinstance(raised, MimoError):
+        return raised
+    log.error("a bug at %s (%s)", where, request, exc_info=raised)
+    error = Broken(f"this failed by a bug of mimo; the log has it under {request}", id=request)
+    error.__cause__ = raised
+    return error
 
 
 async def _discard(said: _Said, receive: Receive) -> None:
