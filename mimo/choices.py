@@ -144,6 +144,20 @@ class Search(Section):
     use: float | None = Field(default=None, description="was asked for often")
 
 
+class Upstream(Section):
+    """A language model behind an OpenAI-compatible service. Nothing needs one."""
+
+    url: str = Field(
+        default="", description="where it answers, as http://127.0.0.1:11434/v1; empty: there is none"
+    )
+    model: str = Field(default="", description="the model's name there")
+    key: SecretStr = Field(default=SecretStr(""), description="the service's key")
+    seconds: Positive = Field(default=30.0, description="how long it may take to read a text")
+    reads_facts: bool = Field(
+        default=True, description="it reads the texts that the graph is taught, beside the patterns"
+    )
+
+
 class Skills(Section):
     """Other MCP servers that mimo starts and offers on; which, says skills.json in the data directory."""
 
@@ -174,4 +188,5 @@ class Settings(Section):
     synapse: Synapse = Synapse()
     embedding: Embedding = Embedding()
     search: Search = Search()
+    upstream: Upstream = Upstream()
     skills: Skills = Skills()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mimo.choices import Settings
 from mimo.embedding.box import Box
 from mimo.embedding.choice import chosen
 from mimo.embedding.embedder import Embedder
+from mimo.errors import Unusable
 from mimo.gateway.dispatch import Dispatch
 from mimo.gateway.toolbox import Toolbox
 from mimo.home import Home
@@ -21,6 +24,9 @@ from mimo.services.memory.wiring import Wired as Memory
 from mimo.services.memory.wiring import wired
 from mimo.services.procedures.doorstep import Doorstep as ProceduresDoorstep
 from mimo.storage.database import Database
+
+if TYPE_CHECKING:
+    from mimo.services.graph.reading import Reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +68,34 @@ def rooms_of(
     )
     toolbox.add(*procedures.tools())
     metrics.before_render(lambda: procedures.measure(metrics.procedure_runs))
-    graph = GraphDoorstep(database, events, memory.meaning, memory.search, clock=now_ms)
+    graph = GraphDoorstep(
+        database, events, memory.meaning, memory.search, reader_of(settings, reports), clock=now_ms
+    )
     toolbox.add(*graph.tools())
     memory.search.also = graph.also
     memory.context.facts = graph.suggested
     return Rooms(embedder, memory, procedures, graph)
+
+
+def reader_of(settings: Settings, reports: Reports) -> Callable[[], Reader] | None:
+    """The language model that reads facts in texts, made when a graph is; None where there is none.
+
+    Raises:
+        Unusable: its name is not set.
+    """
+    upstream = settings.upstream
+    if not upstream.url or not upstream.reads_facts:
+        return None
+    if not upstream.model:
+        raise Unusable("upstream.url is set, so set upstream.model too")
+
+    def made() -> Reader:
+        from mimo.services.graph.reading import Model  # whoever has none need not import it
+
+        key = upstream.key.get_secret_value() or None
+        return Model(upstream.url, upstream.model, key, seconds=upstream.seconds, on_change=reports.broken)
+
+    return made
 
 
 def embedder_of(settings: Settings, metrics: Metrics, reports: Reports) -> Embedder:

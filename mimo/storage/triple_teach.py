@@ -54,7 +54,8 @@ INSERT = (
 
 
 def teach(db: apsw.Connection, graph: str, sayings: Sequence[Saying], now: int) -> list[list[Any]]:
-    """Writes them all, and says what became of each: [id, done, subject, object, superseded ids, candidates].
+    """Writes them all, and says what became of each:
+    [id, done, subject, object, superseded ids, candidates, predicate].
 
     Mentions become what has that name or alias, else something new. A mention that could be several things is
     told with its candidates, and its fact is not written.
@@ -66,7 +67,9 @@ def teach(db: apsw.Connection, graph: str, sayings: Sequence[Saying], now: int) 
     for saying in sayings:
         candidates = torn.get(saying.subject) or torn.get(saying.object)
         if candidates:
-            answers.append([None, "torn", saying.subject, saying.object, [], list(candidates)])
+            answers.append(
+                [None, "torn", saying.subject, saying.object, [], list(candidates), saying.predicate]
+            )
             continue
         answers.append(writing.write(saying, means[saying.subject], means[saying.object]))
     writing.flush()
@@ -152,7 +155,7 @@ class _Writing:
                 self.flush()
             known = self._known(saying, subject, object_)
             if known is not None:
-                return [known[0], self._again(saying, *known), subject, object_, [], []]
+                return [known[0], self._again(saying, *known), subject, object_, [], [], saying.predicate]
             if saying.functional:
                 since, until, ends = self._timeline(saying, subject)
         id_ = self._next
@@ -169,7 +172,7 @@ class _Writing:
         if ends:
             self.flush()
             self._end([(old, at, id_) for old, at in ends])
-        return [id_, "added", subject, object_, [old for old, _ in ends], []]
+        return [id_, "added", subject, object_, [old for old, _ in ends], [], saying.predicate]
 
     def flush(self) -> None:
         if self._waiting:

@@ -31,14 +31,17 @@ class Doorstep:
         events: Events,
         embedder: Any,
         memories: Any = None,
+        reader: Callable[[], Any] | None = None,
         *,
         clock: Callable[[], int],
     ) -> None:
-        """`embedder` and `memories` are asked where names and facts do not suffice (see wiring.py)."""
+        """`embedder` and `memories` are asked where names and facts do not suffice, what `reader` makes where a text
+        says more than its forms (see wiring.py)."""
         self._database = database
         self._events = events
         self._embedder = embedder
         self._memories = memories
+        self._reader = reader
         self._clock = clock
         self._made: Wired | None = None
         self._wanted = trio.Event()
@@ -52,8 +55,9 @@ class Doorstep:
         if self._made is None:
             from mimo.services.graph.wiring import wired
 
+            reader = None if self._reader is None else self._reader()
             self._made = wired(
-                self._database, self._events, self._embedder, self._memories, clock=self._clock
+                self._database, self._events, self._embedder, self._memories, reader, clock=self._clock
             )
             self._wanted.set()
         return self._made

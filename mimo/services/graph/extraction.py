@@ -95,6 +95,7 @@ class Extracted:
     object: str
     sentence: str
     confidence: float = 1.0
+    by: str = ""  # which model has read it; empty: its form says it
 
 
 def extracted(text: str, about: str | None = None) -> list[Extracted]:
@@ -132,7 +133,7 @@ def _key_value(heading: str, told: re.Match[str], line: str) -> Iterator[Extract
         return
     for part in re.split(r",\s*", told["v"].rstrip(".")):
         if (name := _name(part, most=8)) is not None:
-            yield Extracted(heading, predicate, name, line.strip(), 0.9)
+            yield Extracted(heading, _has(predicate), name, line.strip(), 0.9)
 
 
 def _sentence(sentence: str) -> Iterator[Extracted]:

@@ -14,6 +14,7 @@ from mimo.services.graph.arguments import Item, Knowledge
 from mimo.services.graph.extraction import Extracted, extracted
 from mimo.services.graph.graphs import Graphs
 from mimo.services.graph.names import name_of, numbers_of
+from mimo.services.graph.reading import Reader
 from mimo.services.graph.resolution import Resolution
 from mimo.services.graph.rules import MOST_RULES, rule_of
 from mimo.services.graph.texts import answer, short
@@ -23,6 +24,7 @@ from mimo.services.memory.names import number_of as engram_number
 from mimo.services.memory.secrets import redact
 from mimo.storage.database import Database
 from mimo.storage.triple_changes import drop_rule, matching, retire
+from mimo.storage.triple_names import name_key
 from mimo.storage.triple_teach import Saying, teach_all
 from mimo.tool import Answer, Client
 
@@ -42,14 +44,17 @@ class Teaching:
         resolution: Resolution,
         vocabulary: Callable[[], Vocabulary],
         events: Events,
+        reader: Reader | None = None,
         *,
         clock: Callable[[], int],
     ) -> None:
+        """`reader` finds in texts what their forms do not say; without one, there are the forms."""
         self._database = database
         self._graphs = graphs
         self._resolution = resolution
         self._vocabulary = vocabulary
         self._events = events
+        self._reader = reader
         self._clock = clock
 
     async def teach(self, asked: Knowledge, graph: str, client: Client, key: str | None) -> Answer:
@@ -60,7 +65,7 @@ class Teaching:
         """
         now = self._clock()
         sayings = [self._saying(item, client, now, where) for where, item in _items(asked)]
-        read = () if asked.text is None else extracted(redact(asked.text).text, asked.subject)
+        read, unheard = ([], "") if asked.text is None else await self._read(asked.text, asked.subject)
         sayings += await self._from_text(read, asked, graph, client)
         rules = [rule_of(text, 1.0 if asked.confidence is None else asked.confidence) for text in asked.rules]
         if asked.aliases and asked.subject is None:
@@ -90,7 +95,7 @@ class Teaching:
                     client.name,
                 )
             )
-        return _taught(asked, sayings, told[0], [rule.text for rule in rules])
+        return _taught(asked, sayings, told[0], [rule.text for rule in rules], unheard)
 
     async def retract(self, asked: Knowledge, graph: str, client: Client) -> Answer:
         """What is no longer believed, nor what only followed from it. What it had ended holds again."""
@@ -152,6 +157,21 @@ class Teaching:
         )  # fmt: skip
         return _clean(saying)
 
+    async def _read(self, text: str, about: str | None) -> tuple[list[Extracted], str]:
+        """What the text says, and why the language model, if there is one, was not heard."""
+        text = redact(text).text
+        found = extracted(text, about)
+        if self._reader is None:
+            return found, ""
+        more, why = await self._reader.read(text)
+        known = {(name_key(each.subject), each.predicate, name_key(each.object)) for each in found}
+        for each in more:
+            key = (name_key(each.subject), each.predicate, name_key(each.object))
+            if key not in known:
+                known.add(key)
+                found.append(each)
+        return found, why
+
     async def _from_text(
         self, read: Sequence[Extracted], asked: Knowledge, graph: str, client: Client
     ) -> list[Saying]:
@@ -168,7 +188,7 @@ class Teaching:
             found.append(
                 Saying(
                     subject, each.predicate, object_, confidence=min(confidence, each.confidence),
-                    source=asked.source or "text", speaker=client.name, evidence=each.sentence[:2_000],
+                    source=", ".join(filter(None, (asked.source, each.by))) or "text", speaker=client.name, evidence=each.sentence[:2_000],
                     engram_id=engram, functional=self._vocabulary()[each.predicate].functional,
                 )
             )  # fmt: skip
@@ -218,33 +238,41 @@ def _clean(saying: Saying) -> Saying:
 
 
 def _taught(
-    asked: Knowledge, sayings: Sequence[Saying], told: Sequence[Sequence[Any]], rules: Sequence[str]
+    asked: Knowledge,
+    sayings: Sequence[Saying],
+    told: Sequence[Sequence[Any]],
+    rules: Sequence[str],
+    unheard: str,
 ) -> Answer:
     results: list[dict[str, Any]] = []
     lines: list[str] = []
     counts: dict[str, int] = {}
-    for saying, (id_, done, subject, object_, superseded, candidates) in zip(sayings, told, strict=False):
+    # Under a key that was used, it is told what became of the first time; a model may have read otherwise then.
+    same = [each.predicate for each in sayings] == [each[6] for each in told]
+    for at, (id_, done, subject, object_, superseded, candidates, predicate) in enumerate(told):
+        saying = sayings[at] if same else None
         counts[done] = counts.get(done, 0) + 1
         one: dict[str, Any] = {
             "id": None if id_ is None else name_of(id_),
             "op": "ambiguous" if done == "torn" else done,
             "subject": subject,
-            "predicate": saying.predicate,
+            "predicate": predicate,
             "object": object_,
         }
         if superseded:
             one["superseded"] = [name_of(old) for old in superseded]
         if candidates:
             one["candidates"] = candidates
-        if saying.evidence:
-            one["evidence"] = saying.evidence
+        if saying is not None and saying.evidence:
+            one |= {"evidence": saying.evidence, "source": saying.source}
         results.append(one)
-        text = f"{short(subject)} {saying.predicate} {short(object_)}"
+        text = f"{short(subject)} {predicate} {short(object_)}"
         if done == "torn":
             lines.append(f"not taught, ambiguous: {text} (could be {', '.join(map(repr, candidates))})")
         elif len(lines) < SHOWN:
             ended = f", ended {', '.join(one['superseded'])}" if superseded else ""
-            lines.append(f"{done} {one['id']}: {text}{ended}")
+            read = f" (read by {saying.source})" if saying is not None and "llm:" in saying.source else ""
+            lines.append(f"{done} {one['id']}: {text}{ended}{read}")
     if len(told) > SHOWN:
         lines.append(f"in all: {', '.join(f'{count} {done}' for done, count in counts.items())}")
     lines += [f"rule: {rule}" for rule in rules]
@@ -252,9 +280,11 @@ def _taught(
         lines.append(f"{short(asked.subject or '')} is also called {', '.join(map(short, asked.aliases))}")
     if not lines:
         lines.append("the text says nothing that has the form of a fact; teach it as triples")
-    return answer(
-        asked.format, "\n".join(lines), {"results": results, "counts": counts, "rules": list(rules)}
-    )
+    data: dict[str, Any] = {"results": results, "counts": counts, "rules": list(rules)}
+    if unheard:
+        lines.append(f"(read by its forms only, not by the language model: {unheard})")
+        data["unheard"] = unheard
+    return answer(asked.format, "\n".join(lines), data)
 
 
 def _some(names: Sequence[str]) -> str:

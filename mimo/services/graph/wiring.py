@@ -12,6 +12,7 @@ from mimo.services.graph.graphs import Graphs
 from mimo.services.graph.inferring import Inferring
 from mimo.services.graph.observing import Observing
 from mimo.services.graph.proofs import Proofs
+from mimo.services.graph.reading import Reader
 from mimo.services.graph.resolution import Embedder, Resolution
 from mimo.services.graph.service import Knowing
 from mimo.services.graph.teaching import Teaching
@@ -36,6 +37,7 @@ def wired(
     events: Events,
     embedder: Embedder | None,
     memories: Memories | None = None,
+    reader: Reader | None = None,
     *,
     vocabulary: Vocabulary | None = None,
     clock: Callable[[], int] = now_ms,
@@ -57,7 +59,7 @@ def wired(
     return Wired(
         service=Knowing(
             database, graphs, resolution,
-            Teaching(database, graphs, resolution, words, events, clock=clock),
+            Teaching(database, graphs, resolution, words, events, reader, clock=clock),
             asking, Proofs(database, graphs, resolution, words, clock=clock),
             inferring, observing, answering, events, clock=clock,
         ),
