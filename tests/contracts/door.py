@@ -332,6 +332,18 @@ class DoorContract:
             await door.emptied()
             assert (await line_of(door, "/echo")) == (200, b"/echo")
 
+    async def test_there_is_one_protocol_only(self) -> None:
+        """What bounds HTTP/1.1 need not bound another."""
+        async with self.running(head_seconds=0.2, idle_seconds=0.5) as door:
+            async with door.client() as line:
+                settings = {"connection": "upgrade, http2-settings", "http2-settings": "AAMAAABkAAQAAP__"}
+                await line.say(request("/echo", upgrade="h2c", **settings))
+                assert await line.response() == (200, b"/echo")
+            async with door.client() as line:
+                await line.say(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0")
+                assert (await line.until_hung_up())[:10] in {b"", b"HTTP/1.1 4"}
+            await door.emptied()
+
     async def test_a_drain_closes_what_is_idle_and_answers_what_runs(self) -> None:
         async with self.running() as door, door.client() as idle, door.client() as busy:
             await idle.get("/watchful")

@@ -193,6 +193,30 @@ async def test_a_revoked_key_opens_nothing_from_then_on(door: Open) -> None:
     error(await door.get("/v1/memories", authorization=f"Bearer {token}"), 401)
 
 
+@pytest.mark.parametrize("path", ["/v1/events", "/mcp"])
+async def test_a_revoked_key_ends_what_it_had_opened(
+    door: Open, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(router, "LOOK_AGAIN_SECONDS", 0.02)
+    shown = {"authorization": f"Bearer {await door.key('read')}"}
+    if path == "/mcp":
+        about = {
+            "protocolVersion": "2025-11-25",
+            "capabilities": {},
+            "clientInfo": {"name": "t", "version": "1"},
+        }
+        said = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": about}
+        accept = {"accept": "application/json, text/event-stream"}
+        first = await door.client.post("/mcp", json=said, headers=accept | shown)
+        shown |= {"accept": "text/event-stream", "mcp-session-id": first.headers["mcp-session-id"]}
+    with trio.fail_after(PATIENCE):
+        async with door.client.stream("GET", path, headers=shown) as response:
+            assert response.status_code == 200
+            await door.asked("mimo/key_revoke", {"name": "program"})
+            async for _ in response.aiter_raw():
+                pass
+
+
 async def test_only_the_digest_of_a_key_is_kept(door: Open, home: Home) -> None:
     token = await door.key("read")
     await door.house.database.checkpoint()

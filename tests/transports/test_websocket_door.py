@@ -3,6 +3,8 @@
 import hashlib
 import json
 import logging
+import os
+import random
 import socket as sockets
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -14,7 +16,9 @@ import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
 from mimo.gateway.dispatch import Dispatch
+from mimo.gateway.gate import Gate, LoadGuard
 from mimo.gateway.keys import OWNER, SCOPES, Key, Keyring, new_token
+from mimo.gateway.rates import Rate, Rates
 from mimo.gateway.sessions import Sessions
 from mimo.gateway.toolbox import Toolbox
 from mimo.observability.events import Events
@@ -158,14 +162,48 @@ def caps() -> Caps:
     return Caps()
 
 
+@dataclass
+class Load:
+    """What the load guard looks at: each time it looks, half a second has passed, and more are waiting."""
+
+    p99: float = 0.0
+    looks: int = 0
+
+    def look(self) -> int:
+        self.looks += 1
+        return self.looks
+
+    def guard(self) -> LoadGuard:
+        return LoadGuard(lambda: self.p99, self.look, 2.0, clock=lambda: self.looks * 0.5)
+
+
 @pytest.fixture
-async def door(toolbox: Toolbox, caps: Caps, nursery: trio.Nursery) -> AsyncIterator[Open]:
+def load() -> Load:
+    return Load()
+
+
+@pytest.fixture
+def rate() -> Rate:
+    return Rate(1e6, 100_000)
+
+
+@pytest.fixture
+async def door(
+    toolbox: Toolbox, caps: Caps, rate: Rate, load: Load, nursery: trio.Nursery
+) -> AsyncIterator[Open]:
     token, events, metrics, mind = new_token(), Events(), Metrics(), Mind()
     keyring = Keyring([a_key(OWNER, token, *SCOPES)])
     dispatch, sessions = Dispatch(toolbox, events, metrics), Sessions(events, metrics)
-    desk = Desk(ServerInfo("mimo", "1.2.3"), toolbox, dispatch, sessions=sessions)
+    gate = Gate(dispatch, Rates(rate), load.guard())
+    desk = Desk(ServerInfo("mimo", "1.2.3"), toolbox, gate, sessions=sessions)
     guard = Guard(keyring, metrics, door="synapse")
-    exchange = Exchange(guard, desk, dispatch, mind.ask, Herald(events), Lanes(4, 8), caps)
+
+    async def ask(query: str, call: Call, seconds: float | None) -> JsonObject:
+        if query == "costly":
+            gate.admit(call.client.key)
+        return await mind.ask(query, call, seconds)
+
+    exchange = Exchange(guard, desk, gate, ask, Herald(events), Lanes(4, 8), caps)
     opened = SynapseDoor(exchange, Address("127.0.0.1", 0), lambda: 0)
     await nursery.start(opened.run)
     yield Open(opened, exchange, keyring, token, mind, events, sessions)
@@ -222,6 +260,18 @@ async def test_a_revoked_key_opens_nothing_any_more(door: Open) -> None:
         told = await agent.ask("cortex:a", "query", {"q": "x"})
         assert told["response"]["type"] == "unauthorized"
         assert door.mind.asked == []
+
+
+@pytest.mark.parametrize("joined", [True, False])
+async def test_who_only_listens_with_a_revoked_key_is_hung_up_on(
+    door: Open, joined: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "PING_SECONDS", 0.05)
+    async with door.reach() as agent:
+        if joined:
+            await agent.join()
+        door.keyring.replace([])
+        assert await agent.closed() == 1008
 
 
 async def test_a_key_is_compared_with_its_scopes(door: Open) -> None:
@@ -346,6 +396,68 @@ async def test_garbage_is_answered_and_too_much_of_it_is_not(door: Open) -> None
         assert (await agent.join())["status"] == "ok"
 
 
+async def test_frames_that_are_none_end_their_own_connection_only(
+    door: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ten thousand of them with MIMO_FAULTS=full: not masked, reserved, torn, no text, and chance."""
+    chance = random.Random(7)
+    upgrade = (
+        b"GET /cortex/websocket?vsn=2.0.0 HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\n"
+        b"upgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    begun = [
+        b"\x81\x05hello",
+        b"\xf1\x80\0\0\0\0",
+        b"\x80\x80\0\0\0\0",
+        b"\x8b\x80\0\0\0\0",
+        b"\x89\xfe\x01\0",
+    ]
+    begun += [b"\x81\x82\0\0\0\0\xff\xfe", b"\x88\x81\0\0\0\0x", b"\x82\xff" + b"\xff" * 8, b"\x81\xfe\0"]
+    rounds = 1000 if os.environ.get("MIMO_FAULTS") == "full" else 20
+    async with door.reach() as agent:
+        await agent.join()
+        for number in range(rounds):
+            async with await door.raw() as stream:
+                frames = [chance.choice(begun) + chance.randbytes(chance.randrange(40)) for _ in range(10)]
+                with suppress(trio.BrokenResourceError):
+                    await stream.send_all(upgrade + (b"" if number % 2 else b"".join(frames)))
+                    await stream.send_all(b"".join(frames))
+                    await stream.send_eof()
+                    with trio.fail_after(PATIENCE):
+                        while await stream.receive_some():
+                            pass
+            if number % 10 == 0:
+                assert (await agent.ask("cortex:a", "ping"))["status"] == "ok"
+        with trio.fail_after(PATIENCE):
+            while door.door.connections > 1:
+                await trio.lowlevel.checkpoint()
+    assert [each for each in caplog.records if each.levelno >= logging.ERROR] == []
+
+
+async def test_a_frame_that_dribbles_in_is_not_waited_for_for_ever(
+    door: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing can be said within a frame, not even an answer to our pings."""
+    narrow(monkeypatch)
+    monkeypatch.setattr(link, "PING_SECONDS", 0.1)
+    monkeypatch.setattr(link, "PONG_SECONDS", 0.1)
+    async with door.reach() as agent:
+        await agent.join()
+        lorises = [await door.raw() for _ in range(30)]
+        head = b"GET /cortex/websocket HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+        more = b"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        for each in lorises:
+            await each.send_all(head + more + b"\x81\xfe\x40\0" + b"\0" * 4)
+        with trio.fail_after(PATIENCE):
+            while door.door.connections > 1:
+                for each in lorises:
+                    with suppress(trio.BrokenResourceError):
+                        await each.send_all(b"x")
+                assert (await agent.ask("cortex:a", "ping"))["status"] == "ok"
+        for each in lorises:
+            await each.aclose()
+
+
 @pytest.mark.parametrize("caps", [Caps(message=2000)])
 async def test_a_message_one_byte_over_the_cap_closes_with_1009(door: Open) -> None:
     async with door.reach() as agent:
@@ -425,6 +537,57 @@ async def test_a_ref_in_use_and_too_many_errands_are_refused(door: Open) -> None
         assert "still runs" in told["response"]["reason"]
         await agent.ask("cortex:a", "query", {"q": "wait", "ref": "2"})
         assert (await agent.ask("cortex:a", "query", {"q": "wait", "ref": "3"}))["response"]["type"] == "busy"
+
+
+WRITING = {"name": "slow", "arguments": {"text": "x"}}  # a tool that writes
+READING = {"name": "echo", "arguments": {"text": "x"}}
+
+
+async def outcome(agent: Agent, event: str, payload: dict[str, Any]) -> tuple[str, Any]:
+    """Status and error (or data) of an errand."""
+    await agent.say("cortex:a", event, payload)
+    told = (await agent.hear("result"))[2]
+    return told["status"], told.get("error") or told["data"]
+
+
+@pytest.mark.parametrize("rate", [Rate(60, 2)])
+async def test_a_key_may_write_so_often_and_read_on(door: Open, toolbox: Toolbox, house: Any) -> None:
+    house.go.set()
+    async with door.reach() as agent, door.reach("/mcp", subprotocols=["mcp"]) as client:
+        await agent.join()
+        for number in range(2):
+            assert await outcome(agent, "tool", {**WRITING, "ref": str(number)}) == ("ok", "x")
+        for event, payload in (("tool", WRITING), ("query", {"q": "costly"})):
+            status, told = await outcome(agent, event, {**payload, "ref": "more"})
+            assert (status, told["type"], told["retry"]) == ("error", "busy", True)
+            assert told["details"]["after"] > 0
+        call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": WRITING}
+        about = {"protocolVersion": "2025-11-25", "capabilities": {}}
+        about["clientInfo"] = {"name": "tests", "version": "1"}
+        hello = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": about}
+        for said in (hello, call):  # the same bucket, by whatever protocol
+            await client.socket.send_message(json.dumps(said))
+            heard = json.loads(await client.socket.get_message())
+        assert heard["result"]["isError"] or "error" in heard
+        assert await outcome(agent, "tool", {**READING, "ref": "read"}) == ("ok", "x")
+        assert (await outcome(agent, "query", {"q": "cheap", "ref": "q"}))[0] == "ok"
+
+
+async def test_what_costs_is_put_off_under_overload_and_what_does_not_is_served(
+    door: Open, load: Load, house: Any
+) -> None:
+    house.go.set()
+    async with door.reach() as agent:
+        await agent.join()
+        assert await outcome(agent, "tool", {**WRITING, "ref": "before"}) == ("ok", "x")
+        load.p99 = 9.0
+        for event, payload in (("tool", WRITING), ("query", {"q": "costly"})):
+            status, told = await outcome(agent, event, {**payload, "ref": "during"})
+            assert (status, told["type"], told["retry"]) == ("error", "unavailable", True)
+            assert told["details"]["after"] == 2.0
+        assert await outcome(agent, "tool", {**READING, "ref": "read"}) == ("ok", "x")
+        load.p99 = 0.0
+        assert await outcome(agent, "tool", {**WRITING, "ref": "after"}) == ("ok", "x")
 
 
 async def test_a_lost_connection_cancels_its_work(door: Open) -> None:

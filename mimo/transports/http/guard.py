@@ -90,6 +90,10 @@ class Guard:
                 self._waiting -= 1
         raise Busy(f"{what}; and too many such requests come from {address}", after=WINDOW)
 
+    def knows(self, key: Key) -> bool:
+        """Whether it still opens anything. For what stays open: a key may be revoked meanwhile."""
+        return key in self._keyring.keys
+
     def admit(self, headers: Mapping[str, str]) -> Client:
         """For who asks later and again: the client of a key that is still good. Raises: Unauthorized."""
         token = bearer(headers.get("authorization"))

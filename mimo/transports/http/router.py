@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 
 import trio
 
-from mimo.errors import Broken, InvalidArguments, MimoError
+from mimo.errors import Broken, InvalidArguments, MimoError, Unavailable
 from mimo.gateway.keys import Key
 from mimo.gateway.rates import Rates
 from mimo.observability import logs
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 BODY_SECONDS = 30.0
 # What is refused may still be arriving. Reading some of it lets the client see why.
 MOST_DISCARDED, DISCARD_SECONDS = 4 * 1024 * 1024, 2.0
+# How long a stream may go on after its key has been revoked.
+LOOK_AGAIN_SECONDS = 2.0
 _WITH_BODY = {"POST", "PUT", "PATCH"}
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 OTHER = "(other)"
@@ -193,16 +195,18 @@ class Router:
 
     async def _mount(self, app: App, said: _Said, scope: Any, receive: Receive) -> None:
         """Another application answers. When we go down, what waits in it for news (a GET) is ended."""
-        if said.method != "GET":
-            await app(scope, receive, said.send)
-            return
         with trio.CancelScope() as ours:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._end_when_leaving, ours)
+                nursery.start_soon(self._end_when_revoked, said.key, ours)
+                if said.method == "GET":
+                    nursery.start_soon(self._end_when_leaving, ours)
                 await app(scope, receive, said.send)
                 nursery.cancel_scope.cancel()
-        if ours.cancelled_caught and said.status:
-            await said.send({"type": "http.response.body", "body": b""})
+        if not ours.cancelled_caught:
+            return
+        if not said.status:
+            raise Unavailable("mimo is going down, or this key was revoked; try again in a second", after=1.0)
+        await said.send({"type": "http.response.body", "body": b""})
 
     async def _answer(self, said: _Said, reply: Reply, receive: Receive) -> None:
         if reply.stream is not None and said.method != "HEAD":
@@ -241,6 +245,7 @@ class Router:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(cancel_when_left, receive, nursery.cancel_scope)
             nursery.start_soon(self._end_when_leaving, nursery.cancel_scope)
+            nursery.start_soon(self._end_when_revoked, said.key, nursery.cancel_scope)
             try:
                 await reply.stream(emit)
             except Exception as raised:  # taken out of the nursery, which would wrap it
@@ -252,6 +257,12 @@ class Router:
     async def _end_when_leaving(self, scope: trio.CancelScope) -> None:
         await self._leaving.wait()
         scope.cancel()
+
+    async def _end_when_revoked(self, key: Key | None, scope: trio.CancelScope) -> None:
+        while key is not None and self._guard.knows(key):  # noqa: ASYNC110 (a keyring tells nobody)
+            await trio.sleep(LOOK_AGAIN_SECONDS)
+        if key is not None:
+            scope.cancel()
 
     def _tell_allowance(self, said: _Said) -> None:
         allowance = self._rates.allowance(said.key.id) if said.key is not None else None

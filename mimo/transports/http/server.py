@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import trio
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
-from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
@@ -222,6 +221,8 @@ class _Connection(TCPServer):
 
     async def _read_data(self) -> None:
         """Until the client leaves, or takes too long over the head of a request."""
+        # Hypercorn would change to HTTP/2 whenever a client wants to; none of our bounds were made for that.
+        cast("Any", self.protocol.protocol)._check_protocol = _stay
         with self._reading:
             await self._read_requests()
         self._over = True
@@ -238,13 +239,14 @@ class _Connection(TCPServer):
                 break
             before = self._begun
             await self.protocol.handle(RawData(data))
-            dribbling = (
-                self._idle and self._begun == before and isinstance(self.protocol.protocol, H11Protocol)
-            )
-            if not dribbling:
+            if not (self._idle and self._begun == before):  # no head is being waited for
                 head_due = math.inf
             elif head_due == math.inf:
                 head_due = trio.current_time() + self._server.head_seconds
+
+
+async def _stay(request: Any) -> None:
+    """With HTTP/1.1, whatever is asked for."""
 
 
 async def _swallow(receive: Receive) -> None:

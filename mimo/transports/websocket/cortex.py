@@ -76,6 +76,7 @@ class Cortex:
 
     def _still_welcome(self) -> bool:
         tokens = [channel.token for channel in self._channels.values()]
+        tokens += [] if self._token is None else [self._token]
         try:
             for token in tokens:
                 self._exchange.guard.admit({"authorization": f"Bearer {token}"})
