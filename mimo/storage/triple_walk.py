@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal, TypeAlias, TypeVar
 
 import apsw
 
@@ -19,25 +19,32 @@ T = TypeVar("T")
 # What hangs on one name is read up to here: a hub is not walked through to its last edge.
 MOST_OF_A_HUB = 10_000
 
-_FIELDS = ", ".join(f"t.{name.strip()}" for name in LEAN.split(","))
-_FROM_SUBJECT = f"""
-    SELECT {_FIELDS} FROM json_each(?) AS wanted
-    CROSS JOIN semantic_triples AS t INDEXED BY triples_spo ON t.subject = wanted.value
-    WHERE t.graph_id = ? AND t.retired_at IS NULL LIMIT ?
-"""  # noqa: S608
-_FROM_OBJECT = f"""
-    SELECT {_FIELDS} FROM json_each(?) AS wanted
-    CROSS JOIN semantic_triples AS t INDEXED BY triples_osp ON t.object = wanted.value
-    WHERE t.graph_id = ? AND t.retired_at IS NULL LIMIT ?
-"""  # noqa: S608
+Side: TypeAlias = Literal["subject", "object"]
+NOW = "t.retired_at IS NULL"
+# What was said by then, and not yet taken back. What was concluded then is not kept.
+THEN = "t.origin = 'asserted' AND t.recorded_at <= :known_at AND (t.retired_at IS NULL OR t.retired_at > :known_at)"
+INDEX: Mapping[Side, str] = {"subject": "triples_spo", "object": "triples_osp"}
+
+
+def _fields(known_at: int | None) -> str:
+    """An end that we learned of later was none then."""
+    then = "CASE WHEN t.closed_at > :known_at THEN t.held_to ELSE t.valid_to END"
+    columns = [f"t.{name.strip()}" for name in LEAN.split(",")]
+    return ", ".join(then if known_at is not None and name == "t.valid_to" else name for name in columns)
 
 
 def around(
-    db: apsw.Connection, graph: str, names: Sequence[str], side: Literal["subject", "object"], limit: int
+    db: apsw.Connection, graph: str, names: Sequence[str], side: Side, limit: int, known_at: int | None = None
 ) -> list[Lean]:
-    """What is believed with one of these as its subject, or as its object."""
-    sql = _FROM_SUBJECT if side == "subject" else _FROM_OBJECT
-    return [Lean(*row) for row in rows(db, sql, (json.dumps(list(names)), graph, limit))]
+    """What is believed (or was, at that time) with one of these as its subject, or as its object."""
+    found = rows(
+        db,
+        f"SELECT {_fields(known_at)} FROM json_each(:names) AS wanted"  # noqa: S608
+        f" CROSS JOIN semantic_triples AS t INDEXED BY {INDEX[side]} ON t.{side} = wanted.value"
+        f" WHERE t.graph_id = :graph AND {NOW if known_at is None else THEN} LIMIT :limit",
+        {"names": json.dumps(list(names)), "graph": graph, "limit": limit, "known_at": known_at},
+    )
+    return [Lean(*row) for row in found]
 
 
 def fitting(
@@ -47,18 +54,31 @@ def fitting(
     predicate: str | None,
     object_: str | None,
     limit: int,
+    known_at: int | None = None,
 ) -> list[Lean]:
-    """What is believed and fits; None is anything."""
+    """What is believed (or was, at that time) and fits; None is anything."""
     given = [("subject", subject), ("predicate", predicate), ("object", object_)]
-    narrow = "".join(f" AND {name} = :{name}" for name, each in given if each is not None)
-    # The names are what is rare, not the graph; the planner does not know that of an unanalysed file.
-    index, home = (" INDEXED BY triples_confident", "graph_id") if not narrow else ("", "+graph_id")
+    narrow = "".join(f" AND t.{name} = :{name}" for name, each in given if each is not None)
+    believed = NOW if known_at is None else THEN
+    select = f"SELECT {_fields(known_at)} FROM semantic_triples AS t"  # noqa: S608
+    if narrow:
+        # The names are what is rare, not the graph; the planner does not know that of an unanalysed file.
+        sql = f"{select} WHERE +t.graph_id = :graph AND {believed}{narrow}"
+    else:
+        sql = f"{select} INDEXED BY triples_confident WHERE t.graph_id = :graph AND t.retired_at IS NULL AND {believed}"
+        if known_at is not None:
+            sql += (
+                f" UNION ALL {select} INDEXED BY triples_retired"
+                f" WHERE t.graph_id = :graph AND t.retired_at > :known_at AND {THEN}"
+            )
     found = rows(
         db,
-        f"SELECT {LEAN} FROM semantic_triples{index}"  # noqa: S608
-        f" WHERE {home} = :graph AND retired_at IS NULL{narrow} LIMIT :limit",
-        {"subject": subject, "predicate": predicate, "object": object_, "graph": graph, "limit": limit},
-    )
+        f"{sql} LIMIT :limit",
+        {
+            "subject": subject, "predicate": predicate, "object": object_, "graph": graph, "limit": limit,
+            "known_at": known_at,
+        },
+    )  # fmt: skip
     return [Lean(*row) for row in found]
 
 
@@ -123,18 +143,18 @@ def since(db: apsw.Connection, graph: str, seen: int, most: int) -> Since | None
 class Reading:
     """A graph in the file, as long as one visit lasts."""
 
-    def __init__(self, db: apsw.Connection, graph: str) -> None:
-        self._db, self._graph = db, graph
+    def __init__(self, db: apsw.Connection, graph: str, known_at: int | None) -> None:
+        self._db, self._graph, self._known_at = db, graph, known_at
 
-    def around(self, names: Sequence[str], side: Literal["subject", "object"], limit: int) -> list[Lean]:
-        return around(self._db, self._graph, names, side, limit)
+    def around(self, names: Sequence[str], side: Side, limit: int) -> list[Lean]:
+        return around(self._db, self._graph, names, side, limit, self._known_at)
 
     def fitting(
         self, subject: str | None, predicate: str | None, object_: str | None, limit: int
     ) -> list[Lean]:
-        return fitting(self._db, self._graph, subject, predicate, object_, limit)
+        return fitting(self._db, self._graph, subject, predicate, object_, limit, self._known_at)
 
 
-def visited(db: apsw.Connection, graph: str, work: Callable[[Reading], T]) -> T:
-    """What `work` finds out in the file."""
-    return work(Reading(db, graph))
+def visited(db: apsw.Connection, graph: str, work: Callable[[Reading], T], known_at: int | None = None) -> T:
+    """What `work` finds out in the file, as we believe now, or as we believed at that time."""
+    return work(Reading(db, graph, known_at))

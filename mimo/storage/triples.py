@@ -191,19 +191,17 @@ def engrams_about(db: apsw.Connection, graph: str, names: Sequence[str], limit: 
     return list(dict.fromkeys(row[0] for row in found))
 
 
-def about(db: apsw.Connection, graph: str, subject: str, known_at: int | None, limit: int) -> list[Triple]:
-    """What was ever said of a subject and as an object, the ended and the retracted too; with `known_at`, what
-    was believed then."""
+def about(db: apsw.Connection, graph: str, name: str, limit: int) -> list[Triple]:
+    """What was ever said of a thing, as subject and as object, the ended and the retracted too."""
     found: list[Triple] = []
     for column in ("subject", "object"):
         found += [
             Triple(*row)
             for row in rows(
                 db,
-                f"SELECT {COLUMNS} FROM semantic_triples WHERE {column} = ?1 AND +graph_id = ?2"  # noqa: S608
-                " AND (?3 IS NULL OR (recorded_at <= ?3 AND (retired_at IS NULL OR retired_at > ?3)"
-                " AND origin = 'asserted')) ORDER BY id LIMIT ?4",
-                (subject, graph, known_at, limit),
+                f"SELECT {COLUMNS} FROM semantic_triples WHERE {column} = ? AND +graph_id = ?"  # noqa: S608
+                " ORDER BY id LIMIT ?",
+                (name, graph, limit),
             )
         ]
     return list({each.id: each for each in found}.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import apsw.ext
 import pytest
 
 import mimo.storage
+from mimo.storage import triple_changes, triple_merging, triple_walk, triples
 from mimo.storage.connection import open_connection
 from mimo.storage.migrate import migrations_in
 from mimo.storage.sql import rows, run
@@ -92,21 +94,65 @@ def test_the_statements_are_found() -> None:
     assert len(EVERY) > 50
 
 
+def unindexed(db: apsw.Connection, statement: str) -> list[str]:
+    """The steps of its plan that read what they need not."""
+    plan = apsw.ext.query_info(db, statement, explain_query_plan=True).query_plan
+    found: list[str] = []
+    for step in steps(plan):
+        scanned = re.match(r"SCAN (\w+)(.*)", step)
+        if scanned is not None:
+            name, how = scanned.groups()
+            # By an index: the newest first, and no further than asked for.
+            if name not in MAY_BE_SCANNED and "USING" not in how and "VIRTUAL TABLE" not in how:
+                found.append(f"{step}\n{statement}")
+    return found
+
+
 @pytest.mark.parametrize(("module", "statement"), EVERY, ids=[f"{m}-{n}" for n, (m, _) in enumerate(EVERY)])
 def test_rows_are_found_by_an_index(db: apsw.Connection, module: str, statement: str) -> None:
     try:
-        plan = apsw.ext.query_info(db, statement, explain_query_plan=True).query_plan
+        assert unindexed(db, statement) == []
     except apsw.SQLError as error:
         if str(error) == "incomplete input":
             pytest.skip("the beginning of other statements, which are looked at themselves")
         raise
-    for step in steps(plan):
-        scanned = re.match(r"SCAN (\w+)(.*)", step)
-        if scanned is None:
-            continue  # the newest first, and no further than asked for
-        name, how = scanned.groups()
-        fine = name in MAY_BE_SCANNED or "USING" in how or "VIRTUAL TABLE" in how
-        assert fine, f"{step}\n{statement}"
+
+
+def test_statements_that_are_put_together_find_their_rows_by_an_index(db: apsw.Connection) -> None:
+    """Those that the text of the modules does not show whole: every way of putting them together is run and seen."""
+    ran: dict[str, None] = {}
+
+    def seen(cursor: apsw.Cursor, sql: str, bindings: Any) -> bool:
+        ran[sql] = None
+        return True
+
+    db.exec_trace = seen
+    try:
+        names = [("s1", None), ("p1", None), ("o1", None)]
+        for subject, predicate, object_ in itertools.product(*names):
+            for known_at in (None, 5):
+                triple_walk.fitting(db, "a", subject, predicate, object_, 9, known_at)
+            if subject or object_:
+                triple_changes.matching(db, "a", subject, predicate, object_, 9)
+        for side in ("subject", "object"):
+            for known_at in (None, 5):
+                triple_walk.around(db, "a", ["s1", "s2"], side, 9, known_at)
+        triples.about(db, "a", "s1", 9)
+        with db:
+            triple_merging.merge(db, "a", "s1", "s2", "me", 1)
+            triple_merging.undo(db, "a", 2)
+    finally:
+        db.exec_trace = None
+    assert len(ran) > 35
+    planned = [sql for sql in ran if STATEMENT.match(sql)]
+    assert [told for sql in planned for told in unindexed(db, sql)] == []
+    by_names = [sql for sql in planned if "semantic_triples AS t WHERE +t.graph_id" in sql]
+    assert len(by_names) == 14
+    for sql in by_names:
+        plan = apsw.ext.query_info(db, sql, explain_query_plan=True).query_plan
+        assert any(
+            "USING INDEX triples_" in step and "triples_confident" not in step for step in steps(plan)
+        ), sql
 
 
 @pytest.mark.parametrize(

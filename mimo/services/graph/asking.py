@@ -12,6 +12,7 @@ from mimo.services.graph import walking
 from mimo.services.graph.arguments import Knowledge
 from mimo.services.graph.facts import Fact
 from mimo.services.graph.graphs import Graphs
+from mimo.services.graph.needing import broken, needs_of, upright
 from mimo.services.graph.patterns import Found, Pattern, Term, patterns_of, solve
 from mimo.services.graph.resolution import Resolution, Resolved
 from mimo.services.graph.texts import (
@@ -20,25 +21,18 @@ from mimo.services.graph.texts import (
     fact_text,
     path_json,
     path_text,
-    row_json,
-    row_text,
     short,
     unresolved_json,
     unresolved_text,
 )
-from mimo.services.graph.views import Direction, InMemory, View, Wanted
+from mimo.services.graph.views import Direction, InMemory, View, Wanted, of_types
 from mimo.services.graph.vocabulary import Vocabulary, normalised
-from mimo.services.memory.moments import moment, shown
-from mimo.storage.database import Database
-from mimo.storage.triples import about
+from mimo.services.memory.moments import moment
 from mimo.tool import Answer
 
 LIMIT, WALK_LIMIT = 50, 200
 # A question that looks at no more than this is answered in the loop: a thread would take longer.
 AT_ONCE = 300
-# What needs what: who has a fact of these as its subject falls with the object, and the other way round.
-NEEDS = ("depends_on", "requires", "uses", "part_of", "provided_by")
-NEEDED_BY = ("required_by", "used_by", "has_part", "provides")
 UPWARD = (
     "is_a",
     "instance_of",
@@ -62,14 +56,12 @@ class Unresolved(Exception):
 class Asking:
     def __init__(
         self,
-        database: Database,
         graphs: Graphs,
         resolution: Resolution,
         vocabulary: Callable[[], Vocabulary],
         *,
         clock: Callable[[], int],
     ) -> None:
-        self._database = database
         self._graphs = graphs
         self._resolution = resolution
         self._vocabulary = vocabulary
@@ -77,8 +69,6 @@ class Asking:
 
     async def query(self, asked: Knowledge, graph: str) -> Answer:
         """Raises: InvalidArguments: the pattern is not understood."""
-        if asked.known_at is not None:
-            return await self._as_known(asked, graph)
         clauses = self._clauses(asked)
         clauses, renamed = await self._means(graph, clauses)
         if isinstance(clauses, Resolved):
@@ -155,13 +145,13 @@ class Asking:
         """What would break: everything that needs it, however far away, with the way by which."""
         start = await self._name(graph, asked.subject, "subject")
         given = tuple(map(normalised, asked.predicates)) if asked.predicates else None
-        needs, needed = self._needs(given)
+        needs, needed = needs_of(self._vocabulary(), given)
         wanted = replace(self._wanted(asked, walks=True), predicates=needs | needed)
         limit = asked.limit or WALK_LIMIT
-        question = partial(_broken, start=start, needs=needs, limit=limit, depth=asked.depth or 10_000)
+        question = partial(broken, start=start, needs=needs, limit=limit, depth=asked.depth or 10_000)
         found, types = await self._asked(graph, wanted, question)
         lines = [
-            f"{short(each.name)}: {path_text(_upright(walking.way_to(found.reached, each.name)))}"
+            f"{short(each.name)}: {path_text(upright(walking.way_to(found.reached, each.name)))}"
             for each in found.reached
         ]
         if not lines:
@@ -198,41 +188,19 @@ class Asking:
         }
         return answer(asked.format, "\n".join(lines), data)
 
-    async def _as_known(self, asked: Knowledge, graph: str) -> Answer:
-        """What was believed at a time, from the file: the memory has only what is believed now."""
-        name = await self._name(graph, asked.subject or asked.object, "subject")
-        known_at = moment(asked.known_at or 0, "known_at")
-        at = known_at if asked.as_of is None else moment(asked.as_of, "as_of")
-        predicate = None if asked.predicate is None else normalised(asked.predicate)
-        found = await self._database.read(about, graph, name, known_at, 1_000)
-        results = [
-            row
-            for row in found
-            if (predicate is None or row.predicate == predicate)
-            and (asked.subject is None or row.subject == name)
-            and (row.valid_from is None or row.valid_from <= at)
-            and (row.expires_at is None or row.expires_at > known_at)
-            and (
-                (ends := row.held_to if (row.closed_at or 0) > known_at else row.valid_to) is None
-                or ends > at
-            )
-        ]
-        lines = [row_text(row) for row in results] or [
-            f"nothing was known of {short(name)} at {shown(known_at)}"
-        ]
-        return answer(asked.format, "\n".join(lines), {"results": [row_json(row) for row in results]})
-
     async def _solved(
         self, graph: str, clauses: Sequence[Pattern], wanted: Wanted, limit: int
     ) -> tuple[Found, Mapping[str, str]]:
-        if len(clauses) == 1:
+        if len(clauses) == 1 and wanted.known_at is None:
             async with self._graphs.held(graph) as loaded:
                 if loaded is not None:
                     terms = [None if term.variable else term.text for term in clauses[0].terms]
                     if loaded.facts.size(terms[0], terms[1], terms[2]) <= AT_ONCE:
                         view = InMemory(loaded.facts, wanted)
-                        return solve(_typed(view, wanted), clauses, limit), view.types
-        return await self._asked(graph, wanted, lambda view: solve(_typed(view, wanted), clauses, limit))
+                        return solve(of_types(view, wanted.types), clauses, limit), view.types
+        return await self._asked(
+            graph, wanted, lambda view: solve(of_types(view, wanted.types), clauses, limit)
+        )
 
     async def _asked(
         self, graph: str, wanted: Wanted, question: Callable[[View], Any]
@@ -292,65 +260,17 @@ class Asking:
         """`walks`: along what was said only, unless the caller says otherwise: what follows are shortcuts."""
         given = [*(asked.predicates or ()), *([asked.predicate] if walks and asked.predicate else ())]
         chosen = frozenset(map(normalised, given)) or frozenset(predicates) or None
+        known_at = None if asked.known_at is None else moment(asked.known_at, "known_at")
         return Wanted(
-            self._clock(),
+            # What was known then had expired by then, or had not.
+            self._clock() if known_at is None else known_at,
             None if asked.as_of is None else moment(asked.as_of, "as_of"),
             chosen,
             asked.confidence or 0.0,
             asked.inferred if asked.inferred is not None else not walks,
             frozenset(asked.types) if asked.types else None,
+            known_at,
         )
-
-    def _needs(self, given: tuple[str, ...] | None) -> tuple[frozenset[str], frozenset[str]]:
-        """Predicates whose subject needs the object, and those whose object needs the subject."""
-        vocabulary = self._vocabulary()
-        needs, needed = set(given or NEEDS), set(() if given else NEEDED_BY)
-        for each in vocabulary:
-            if needs & set(each.implies):
-                needs.add(each.name)
-        needed |= {vocabulary[name].inverse for name in needs} - {""}
-        return frozenset(needs), frozenset(needed - needs)
-
-
-class _Needing:
-    """A view in which every step leads from what is needed to what needs it."""
-
-    def __init__(self, view: View, needs: frozenset[str]) -> None:
-        self._view, self._needs = view, needs
-        self.types, self.touched = view.types, 0
-        self.match, self.size = view.match, view.size
-
-    def edges(self, names: Sequence[str], direction: Direction) -> Any:
-        for near, far, fact in self._view.edges(names, "both"):
-            if (fact.predicate in self._needs) == (fact.object == near):
-                yield near, far, fact
-
-
-def _broken(view: View, *, start: str, needs: frozenset[str], limit: int, depth: int) -> walking.Walk:
-    return walking.walk(_Needing(view, needs), start, "out", depth, limit)
-
-
-def _upright(path: Sequence[walking.Step]) -> list[walking.Step]:
-    """From what breaks to what was asked for."""
-    return [walking.Step(step.end, step.start, step.fact) for step in reversed(path)]
-
-
-class _OfTypes:
-    """A view of facts about things of certain types."""
-
-    def __init__(self, view: View, types: frozenset[str]) -> None:
-        self._view, self._types = view, types
-        self.types, self.touched = view.types, 0
-        self.size, self.edges = view.size, view.edges
-
-    def match(self, subject: str | None, predicate: str | None, object_: str | None) -> Any:
-        for fact in self._view.match(subject, predicate, object_):
-            if {self.types.get(fact.subject), self.types.get(fact.object)} & self._types:
-                yield fact
-
-
-def _typed(view: View, wanted: Wanted) -> View:
-    return view if wanted.types is None else _OfTypes(view, wanted.types)
 
 
 def _found(

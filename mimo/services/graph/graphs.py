@@ -99,12 +99,14 @@ class Graphs:
 
     async def ask(self, graph: str, wanted: Wanted, question: Callable[[View], T]) -> T:
         """The answer to a question, in memory or from the file; in a thread, for it may take some milliseconds."""
+
+        def in_file(reading: Reading) -> T:
+            return question(InFile(reading, wanted))
+
+        if wanted.known_at is not None:  # the memory has only what is believed now
+            return await self._database.read(visited, graph, in_file, wanted.known_at)
         async with self.held(graph) as loaded:
             if loaded is None:
-
-                def in_file(reading: Reading) -> T:
-                    return question(InFile(reading, wanted))
-
                 return await self._database.read(visited, graph, in_file)
             view = InMemory(loaded.facts, wanted)
             return await trio.to_thread.run_sync(question, view, limiter=self._limiter)

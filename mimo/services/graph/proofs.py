@@ -117,7 +117,7 @@ class Proofs:
             predicate = None if asked.predicate is None else normalised(asked.predicate)
             rows = [
                 row
-                for row in await self._database.read(about, graph, name, None, 1_000)
+                for row in await self._database.read(about, graph, name, 1_000)
                 if (predicate is None or row.predicate == predicate)
                 and (asked.object is None or asked.object in {row.object, row.subject})
             ]

@@ -28,6 +28,8 @@ from mimo.tool import Answer, Call, Client
 
 # What changes something; the rest may be asked by whoever may read.
 WRITING = frozenset({"teach", "retract", "infer", "merge", "split", "undo"})
+# What can be asked of what was believed at a time.
+BACK_THEN = ("query", "neighbours", "closure", "path", "ancestors", "impact")
 EVERYWHERE = "*"
 
 
@@ -85,6 +87,8 @@ class Knowing:
 
     async def _operation(self, asked: Knowledge, graph: str, call: Call) -> Answer:
         asking = self._asking
+        if asked.known_at is not None and asked.operation not in BACK_THEN:
+            raise InvalidArguments(f"known_at goes with {', '.join(BACK_THEN)}", fields=["known_at"])
         plain: dict[str, Callable[[Knowledge, str], Awaitable[Answer]]] = {
             "query": asking.query,
             "ask": self._answering.ask,

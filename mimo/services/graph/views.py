@@ -32,6 +32,7 @@ class Wanted:
     least: float = 0.0  # how sure
     drawn: bool = True  # conclusions too
     types: frozenset[str] | None = None  # of subject or object
+    known_at: int | None = None  # as we believed then, what was said alone; None: as we believe now
 
 
 class View(Protocol):
@@ -108,6 +109,25 @@ class InMemory(_Counting):
 
 
 _NONE: dict[str, list[Fact]] = {}
+
+
+class _OfTypes:
+    """A view of facts about things of certain types."""
+
+    def __init__(self, view: View, types: frozenset[str]) -> None:
+        self._view, self._types = view, types
+        self.types, self.touched = view.types, 0
+        self.size, self.edges = view.size, view.edges
+
+    def match(self, subject: str | None, predicate: str | None, object_: str | None) -> Iterator[Fact]:
+        for fact in self._view.match(subject, predicate, object_):
+            if {self.types.get(fact.subject), self.types.get(fact.object)} & self._types:
+                yield fact
+
+
+def of_types(view: View, types: frozenset[str] | None) -> View:
+    """The same view where there are no types to narrow it."""
+    return view if types is None else _OfTypes(view, types)
 
 
 class InFile(_Counting):

@@ -52,7 +52,7 @@ def wired(
 
     graphs = Graphs(database, words)
     resolution = Resolution(database, embedder)
-    asking = Asking(database, graphs, resolution, words, clock=clock)
+    asking = Asking(graphs, resolution, words, clock=clock)
     inferring = Inferring(database, graphs, events, clock=clock)
     observing = Observing(database, graphs, events, clock=clock)
     answering = Answering(database, graphs, observing, memories, clock=clock)

@@ -81,6 +81,44 @@ async def test_a_functional_predicate_ends_what_it_contradicts_and_deletes_nothi
     assert await graph.facts(subject="Ann", **said) == {("Ann", "reports_to", "Bob")}
 
 
+async def test_what_was_believed_at_a_time_can_be_asked_in_every_way(graph: Living) -> None:
+    await graph.teach(("web", "depends_on", "api"), ("api", "depends_on", "db"))
+    await graph.teach({"subject": "Ann", "predicate": "reports_to", "object": "Bob"})
+    then = (NOW + DAY // 2) / 1000
+    graph.now += DAY
+    await graph.call("retract", subject="api", object="db")
+    await graph.teach(("api", "depends_on", "cache"), ("Ann", "reports_to", "Cid"))
+    await graph.call("merge", subject="db", to="cache")
+    await graph.call("undo")
+    assert await graph.facts(known_at=then) == {
+        ("web", "depends_on", "api"), ("api", "depends_on", "db"), ("Ann", "reports_to", "Bob"),
+    }  # fmt: skip
+    assert await graph.facts(known_at=then, subject="api", object="cache") == set()
+    assert await graph.facts(known_at=then, predicate="reports_to") == {("Ann", "reports_to", "Bob")}
+    asked = {"pattern": "web depends_on ?x, ?x depends_on ?y"}
+    assert (await graph.data("query", **asked, known_at=then))["bindings"] == [{"x": "api", "y": "db"}]
+    for operation, expected in (("closure", ["api", "db"]), ("neighbours", ["api"])):
+        found = await graph.data(operation, subject="web", known_at=then)
+        assert [each["name"] for each in found["results"]] == expected
+    [path] = (await graph.data("path", subject="web", object="db", known_at=then))["paths"]
+    assert path["names"] == ["web", "api", "db"]
+    broken = await graph.data("impact", subject="db", known_at=then)
+    assert [each["name"] for each in broken["results"]] == ["api", "web"]
+    assert (await graph.data("impact", subject="db"))["results"] == []
+    # That it would end was not known then; and before anything was said, nothing was.
+    assert "until" not in await graph.text("query", subject="Ann", known_at=then)
+    assert await graph.facts(known_at=(NOW - DAY) / 1000) == set()
+    with pytest.raises(InvalidArguments, match="known_at goes with query"):
+        await graph.call("why", subject="api", predicate="depends_on", known_at=then)
+
+
+async def test_what_had_expired_by_then_was_not_believed(graph: Living) -> None:
+    await graph.teach({"subject": "a", "predicate": "p", "object": "b", "ttl": 3600.0})
+    graph.now += DAY
+    assert await graph.facts(known_at=(NOW + 1000) / 1000) == {("a", "p", "b")}
+    assert await graph.facts(known_at=(NOW + DAY // 2) / 1000) == set()
+
+
 async def test_dated_facts_keep_their_times_whatever_the_order(graph: Living) -> None:
     await graph.teach(
         {"subject": "Ann", "predicate": "reports_to", "object": "Bob", "valid_from": "2024-01-01"},
