@@ -128,14 +128,16 @@ class Open:
     async def _reach(
         self, path: str, headers: list[tuple[bytes, bytes]], extra: Any = (), **more: Any
     ) -> AsyncIterator[Agent]:
-        async with await self.raw() as stream, trio.open_nursery() as nursery:
-            nursery.cancel_scope.deadline = trio.current_time() + PATIENCE
-            shown = [*headers, *extra]
-            socket = await wrap_client_stream(nursery, stream, "localhost", path, extra_headers=shown, **more)
-            yield Agent(socket)
-            with trio.move_on_after(1):
-                await socket.aclose()
-            nursery.cancel_scope.cancel()
+        shown = [*headers, *extra]
+        with trio.fail_after(PATIENCE):
+            async with await self.raw() as stream, trio.open_nursery() as nursery:
+                socket = await wrap_client_stream(
+                    nursery, stream, "localhost", path, extra_headers=shown, **more
+                )
+                yield Agent(socket)
+                with trio.move_on_after(1):
+                    await socket.aclose()
+                nursery.cancel_scope.cancel()
 
     async def refused(self, path: str = "/cortex/websocket?vsn=2.0.0", **headers: str) -> int:
         """The status that an upgrade with these headers gets."""
