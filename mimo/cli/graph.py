@@ -20,7 +20,7 @@ def graph(words: Words) -> int:
     if name:
         asked |= {"operation": "neighbours", "subject": name, "depth": words.number("depth", 1, least=1)}
         asked["inferred"] = words.has("inferred")
-    elif not forms and not words.text("as-of"):
+    elif not forms and not words.text("as-of") and not words.has("inferred"):
         asked = {"operation": "stats"}
     elif not words.has("inferred"):
         asked["inferred"] = False

@@ -34,6 +34,8 @@ def test_the_graph_is_shown_drawn_and_served(serve: Callable[..., Any], mimo: Mi
     assert "n0 -> n1" in mimo("graph", "Ann", "--depth", "2", "--dot").stdout
     assert ET.fromstring(mimo("graph", "--svg", "--inferred").stdout).tag.endswith("svg")
     assert len(json.loads(mimo("graph", "--json").stdout)["results"]) == 2
+    assert "concluded: used_by is the inverse of uses" in mimo("graph", "--inferred").stdout
+    assert "Ann manages Bob (t1)" in mimo("graph", "Ann", "--as-of", "2031-05-23").stdout
     assert mimo("graph", "--json", "--svg").returncode == 2
     assert mimo("graph", "--as-of", "soon").returncode != 0
 

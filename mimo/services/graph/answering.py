@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Container, Sequence
 from typing import Protocol
 
 from mimo.errors import InvalidArguments
@@ -75,16 +76,17 @@ class Answering:
             return list(found)[:MOST_LOOKED_AT]
 
         facts = await self._graphs.ask(graph, wanted, about)
-        words = [word[:5] for word in name_key(text).split() if len(word) > 3]
+        words = [word.rstrip("?!.,;:") for word in name_key(text).split()]
 
         def worth(fact: Fact) -> tuple[float, ...]:
             both = fact.subject in names and fact.object in names
-            named = any(part.startswith(word) for part in fact.predicate.split("_") for word in words)
+            named = any(_akin(part, word) for part in fact.predicate.split("_") for word in words)
             return (-(both + named), bool(fact.rule), -fact.confidence)
 
         ordered = sorted(facts, key=worth)
         telling = [fact for fact in ordered if worth(fact)[0] < 0]
-        return (telling or ordered)[: asked.limit or LIMIT]
+        meant = [fact for fact in telling if as_asked(text, fact, names)]
+        return (meant or telling or ordered)[: asked.limit or LIMIT]
 
     async def _from_memories(self, text: str, format_: str, graph: str) -> Answer:
         none = "no fact is known of this"
@@ -97,3 +99,35 @@ class Answering:
         lines += [f"- {clipped(hit.content, LONGEST_LINE)} ({name_of(hit.id)})" for hit in hits]
         memories = [{"id": name_of(hit.id), "content": hit.content, "score": hit.score} for hit in hits]
         return answer(format_, "\n".join(lines), {"results": [], "by": "memories", "memories": memories})
+
+
+def as_asked(text: str, fact: Fact, names: Container[str]) -> bool:
+    """Whether the fact has the thing that a question names at the end at which it names it: `who manages Bob?` asks
+    for somebody who manages, `whom does Bob manage?` for somebody who is managed."""
+    if (fact.subject in names) == (fact.object in names):
+        return fact.subject in names
+    name = name_key(fact.subject if fact.subject in names else fact.object)
+    before, found, after = name_key(text).partition(name)
+    if not found:
+        return False
+    verb, *rest = fact.predicate.split("_")
+    words = [re.sub(r"\W+$", "", word) for word in (*before.split(), "", *after.split())]
+    place = len(before.split())
+    at = next((n for n, word in enumerate(words) if word and _stems(word) & _stems(verb)), None)
+    if at is None:
+        return False
+    by = "by" in words[at + 1 : at + 3]
+    name_first = place < at
+    # `Is managed by` turns the ends around, unless the predicate is of this kind itself.
+    return (name_first == (by == (rest[-1:] == ["by"]))) == (fact.subject in names)
+
+
+def _akin(one: str, other: str) -> bool:
+    """Whether two words may be forms of one: manager, manages; use, used."""
+    if min(len(one), len(other)) < 3:
+        return False
+    return bool(_stems(one) & _stems(other)) or (len(other) > 3 and one.startswith(other[:5]))
+
+
+def _stems(word: str) -> set[str]:
+    return {word, *(word.removesuffix(end) for end in ("s", "es", "d", "ed"))}

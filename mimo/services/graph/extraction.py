@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 MOST_FACTS = 500
 MOST_WORDS = 6
-SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[\"'(\[]?[A-Z0-9`])|\n+")
+SENTENCE = re.compile(
+    r"(?<=[.!?])(?<!\b[DMS]r\.)(?<!\bMrs\.)(?<!\bNo\.)(?<!\bSt\.)(?<!e\.g\.)(?<!i\.e\.)\s+(?=[\"'(\[]?[A-Z0-9`])|\n+"
+)
 # A sentence with one of these does not claim what its form says.
 DOUBTFUL = re.compile(
     r"\b(?:not|never|no longer|n't|cannot|if|unless|whether|maybe|perhaps|might|could|should|would|may|wants?|hopes?|"
@@ -32,21 +34,23 @@ STOP = frozenset(
 WITHIN = frozenset("of the and for in on to".split())
 
 NAME = r"(?P<{0}>`[^`\n]{{1,80}}`|\"[^\"\n]{{1,80}}\"|[^\s,;:.!?()\[\]`\"][^,;:!?()\[\]`\"\n]{{0,79}}?)"
-# On the right may stand a list.
+# A list may stand on either side.
 _S, _O = NAME.format("s"), r"(?P<o>\S[^;:!?()\[\]\n]{0,199})"
+_LIST = r"(?P<s>\S[^;:!?()\[\]\n]{0,199}?)"
 _ADVERB = r"(?:(?:currently|now|also|directly|mainly|primarily)\s+)?"
 
 
 def _form(
     verb: str, predicate: str, confidence: float = 1.0, *, swap: bool = False
 ) -> tuple[re.Pattern[str], str, float, bool]:
-    return re.compile(rf"^{_S}\s+{_ADVERB}{verb}\s+{_O}$", re.IGNORECASE), predicate, confidence, swap
+    pattern = rf"^{_LIST}\s+{_ADVERB}(?P<v>{verb})\s+{_O}$"
+    return re.compile(pattern, re.IGNORECASE), predicate, confidence, swap
 
 
 # What is more exact comes first; the first that fits a sentence is the only one.
 FORMS = (
     _form(r"(?:reports?|is reporting) to", "reports_to"),
-    _form(r"(?:manages|is the manager of|is managing)", "manages"),
+    _form(r"(?:manages?|is the manager of|is managing)", "manages"),
     _form(r"is managed by", "manages", swap=True),
     _form(r"(?:depends?|is dependent|relies|rely) (?:up)?on", "depends_on"),
     _form(r"(?:requires?|needs?)", "requires", 0.9),
@@ -55,7 +59,7 @@ FORMS = (
     _form(r"(?:is|are) (?:a )?members? of", "member_of"),
     _form(r"belongs? to", "belongs_to"),
     _form(r"(?:is|are) (?:located|situated|based|hosted) (?:in|at|on)", "located_in"),
-    _form(r"(?:contains|includes)", "contains", 0.9),
+    _form(r"(?:contains?|includes?)", "contains", 0.9),
     _form(r"(?:is|are) (?:adjacent|next) to", "adjacent_to"),
     _form(r"(?:is|was|are|were) (?:created|founded|built|made|developed) by", "created_by"),
     _form(r"(?:is|was|are|were) (?:written|authored) by", "authored_by"),
@@ -67,8 +71,8 @@ FORMS = (
     _form(r"uses?", "uses"),
     _form(r"provides?", "provides", 0.9),
     _form(r"(?:is|are) provided by", "provided_by"),
-    _form(r"(?:precedes|comes before|runs before)", "precedes"),
-    _form(r"(?:follows|comes after|runs after)", "follows"),
+    _form(r"(?:precedes?|comes? before|runs? before)", "precedes"),
+    _form(r"(?:follows?|comes? after|runs? after)", "follows"),
     _form(r"works? (?:for|at)", "works_for"),
     _form(r"lives? in", "lives_in"),
     _form(r"(?:is|are) (?:a )?(?:kinds?|types?|sorts?|subclass(?:es)?) of(?: an?)?", "subclass_of"),
@@ -81,6 +85,13 @@ Y_OF = re.compile(rf"^{_S}\s+is\s+the\s+(?P<p>[a-z][a-z -]{{1,38}}?)\s+(?:of|for
 THE_Y = re.compile(rf"^the\s+(?P<p>[a-z][a-z -]{{1,38}}?)\s+(?:of|for)\s+{_S}\s+is\s+{_O}$", re.IGNORECASE)
 OWN_Y = re.compile(rf"^{_S}(?:'s|’s)\s+(?P<p>[a-z][a-z -]{{1,38}}?)\s+is\s+{_O}$", re.IGNORECASE)
 IS_A = re.compile(rf"^{_S}\s+is\s+an?\s+{_O}$", re.IGNORECASE)
+# Of "a database written in C" it is a database that it is; "a bit slow" is no kind of thing.
+BEYOND_KIND = re.compile(
+    r"\s+(?:that|which|who|whose|where|used|written|made|built|based|running|called|named|for|by|with|from|in|on|at|to)\s.*"
+)
+NO_KIND = frozenset(
+    "bit lot little few good bad great nice big must shame pity pleasure problem mess".split()
+)
 KEY_VALUE = re.compile(r"^\s*(?:[-*]\s+)?\**(?P<k>[A-Za-z][\w /-]{1,30}?)\**\s*:\**\s+(?P<v>\S.{0,98})$")
 LINK = re.compile(r"(?<!!)\[(?P<t>[^\]\n]{1,80})\]\((?P<u>https?://[^)\s]{1,300})\)")
 HEADING = re.compile(r"^#{1,6}\s+(?P<h>\S.{0,78})$")
@@ -147,7 +158,8 @@ def _sentence(sentence: str) -> Iterator[Extracted]:
         return
     for form, predicate, confidence, swap in FORMS:
         if match := form.match(bare):
-            yield from _facts(match["s"], predicate, match["o"], sentence, confidence, swap)
+            for subject in _subjects(match["s"], match["v"]):
+                yield from _facts(subject, predicate, match["o"], sentence, confidence, swap)
             return
     for form, confidence in ((THE_Y, 1.0), (OWN_Y, 1.0)):
         if match := form.match(bare):
@@ -159,16 +171,21 @@ def _sentence(sentence: str) -> Iterator[Extracted]:
             yield from _facts(match["o"], _has(predicate), match["s"], sentence, 1.0, False)
         return
     if match := IS_A.match(bare):
-        yield from _facts(match["s"], "is_a", match["o"], sentence, 0.9, False)
+        kind = BEYOND_KIND.sub("", match["o"])
+        if kind.split()[0].lower() not in NO_KIND:
+            yield from _facts(match["s"], "is_a", kind, sentence, 0.9, False)
 
 
 def _facts(
     subject: str, predicate: str, object_: str, sentence: str, confidence: float, swap: bool
 ) -> Iterator[Extracted]:
-    """One for each thing of a list on the right; on the left stands one thing."""
+    """One for each thing of a list on the right."""
     if (left := _name(subject)) is None:
         return
-    rights = [_name(part) for part in _listed(object_)]
+    parts = _listed(object_)
+    rights = [_name(part) for part in parts]
+    if any(_goes_on(parts[0], part) for part in parts[1:]):
+        return
     for right in rights:
         if right is None or right == left:
             return  # a list is taken whole or not at all
@@ -178,9 +195,28 @@ def _facts(
         yield Extracted(one, predicate, other, sentence, confidence)
 
 
+def _subjects(text: str, verb: str) -> list[str]:
+    """`Ann and Bob manage` are two, `Research and Development manages` is one: the verb tells. Whole or not at all."""
+    several = _listed(text)
+    first = verb.split()[0].lower()
+    if len(several) == 1:
+        return several
+    if first.endswith("s") and first != "was":
+        return [] if "," in text else [text]
+    return several if all(_name(each) is not None for each in several) else []
+
+
 def _listed(text: str) -> list[str]:
     """`A, B and C` is three; names with a comma in them cannot be told from a list, and are none."""
     return [part for part in re.split(r"\s*,\s*(?:and\s+)?|\s+and\s+", text) if part]
+
+
+def _goes_on(first: str, other: str) -> bool:
+    """Whether it is no more of the list but what the sentence says next: `manages Bob and likes tea`."""
+    words = other.split()
+    if not words[0][0].islower():
+        return False
+    return not first[0].islower() or (len(words) > 1 and words[0].endswith("s"))
 
 
 def _name(text: str, most: int = MOST_WORDS) -> str | None:

@@ -398,6 +398,32 @@ async def test_a_question_is_answered_by_facts_else_by_memories_and_that_is_said
     assert (told["by"], told["results"]) == ("memories", [])
 
 
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("Who manages Bob?", ["Ann manages Bob"]),
+        ("whom does Bob manage", ["Bob manages Cid"]),
+        ("who is Bob managed by?", ["Ann manages Bob"]),
+        ("Who is managed by Bob?", ["Bob manages Cid"]),
+        ("does Ann manage Bob?", ["Ann manages Bob"]),
+        ("What does Atlas use?", ["Atlas uses Git"]),
+        ("what uses Atlas", ["Web uses Atlas"]),
+        ("who owns Atlas?", ["Atlas owned_by Ann"]),
+        ("who is Atlas owned by", ["Atlas owned_by Ann"]),
+        ("what is owned by Ann?", ["Atlas owned_by Ann"]),
+    ],
+)
+async def test_a_question_is_answered_by_the_end_that_it_asks_for(
+    graph: Living, question: str, answer: list[str]
+) -> None:
+    await graph.teach(
+        ("Ann", "manages", "Bob"), ("Bob", "manages", "Cid"), ("Atlas", "uses", "Git"), ("Web", "uses", "Atlas"),
+        ("Atlas", "owned_by", "Ann"),
+    )  # fmt: skip
+    told = await graph.data("ask", text=question, inferred=False)
+    assert [f"{each['subject']} {each['predicate']} {each['object']}" for each in told["results"]] == answer
+
+
 async def test_a_new_context_brings_facts_once(graph: Living) -> None:
     await graph.teach(("Atlas", "owned_by", "Ann"))
     first = (await graph.remembers("memory_context", task="fix the tests of Atlas")).as_text()
