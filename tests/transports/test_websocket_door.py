@@ -719,6 +719,7 @@ async def test_a_door_that_is_cut_off_says_goodbye(door: Open, nursery: trio.Nur
     async with replace(door, door=other).reach() as agent:
         await agent.join()
         await agent.ask("cortex:a", "query", {"q": "wait", "ref": "w"})
+        await agent.hear("thought")
         cut.cancel()
         assert await agent.closed() == 1001
     assert door.mind.cancelled == ["wait"]

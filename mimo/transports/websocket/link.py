@@ -1,10 +1,12 @@
 """One open WebSocket: what is to be sent waits in a bounded backlog, dead peers are noticed, and it closes in good order.
 
-What trio-websocket does not do by itself: ping, bound what waits for a slow reader, tell why it closes.
+What trio-websocket does not do by itself: ping, bound what waits for a slow reader, tell why it closes. And what is
+said goes around it, straight to the kernel while that takes it: a broadcast wakes no task for each who hears it.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -18,6 +20,8 @@ PING_SECONDS = 20.0
 PONG_SECONDS = 20.0
 # One message, on its way to a client that reads slowly.
 WRITE_SECONDS = 20.0
+# So much of what waits is written at once.
+BATCH = 64 * 1024
 # For what was said last, and for the peer's part in closing.
 LAST_WORDS_SECONDS = 2.0
 CLOSE_SECONDS = 0.5
@@ -36,7 +40,7 @@ class Link:
     def __init__(
         self,
         socket: WebSocketConnection,
-        stream: trio.abc.Stream,
+        stream: Wire,
         *,
         most: int,
         missed: Callable[[Lost], str] | None = None,
@@ -50,6 +54,7 @@ class Link:
         self._news = trio.Event()
         self._room = trio.Event()
         self._written = trio.Event()
+        self._writes_nothing = False
         self._doing = trio.CancelScope()
         self._hearing: trio.CancelScope | None = None
         self._code: tuple[int, str] | None = None
@@ -61,6 +66,10 @@ class Link:
     def say(self, text: str, weight: Weight = Weight.RESULT) -> None:
         """Queue a message. Never waits; whoever reads too slowly for its results is hung up on."""
         if self._code is not None and self._abrupt:
+            return
+        if self._writes_nothing and self._stream.write_now(framed(text)):
+            if self._stream.torn:
+                self._news.set()
             return
         if not self._backlog.put(text, weight):
             self.hang_up(TRY_LATER, "you read too slowly: results would have been lost")
@@ -134,24 +143,34 @@ class Link:
     async def _write(self) -> None:
         try:
             while not self._abrupt:
-                text = self._next()
-                if text is None:
+                frames = self._next_frames()
+                if not frames and not self._stream.torn:
                     if self._code is not None:
                         break
-                    self._news = trio.Event()
+                    self._news, self._writes_nothing = trio.Event(), True
                     await self._news.wait()
+                    self._writes_nothing = False
                     continue
                 with trio.move_on_after(WRITE_SECONDS) as patience:
-                    await self._socket.send_message(text)
+                    await self._stream.send_all(frames)
                 if patience.cancelled_caught:
                     self._give_up()
                 if not self._backlog.crowded:
                     self._room.set()
-        except ConnectionClosed:
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
             self._doing.cancel()
         finally:
+            self._writes_nothing = False
             self._written.set()
             self._room.set()
+
+    def _next_frames(self) -> bytes:
+        """As much of what waits as is written at once."""
+        frames, size = list[bytes](), 0
+        while size < BATCH and (text := self._next()) is not None:
+            frames.append(framed(text))
+            size += len(frames[-1])
+        return b"".join(frames)
 
     def _next(self) -> str | None:
         """What is sent next; what was left out is told as soon as anything can be."""
@@ -180,19 +199,38 @@ class Link:
 
 
 class Wire(trio.abc.Stream):
-    """A stream that tells when it has ended: before the upgrade trio-websocket would keep that to itself."""
+    """The stream below a WebSocket, on which we write beside trio-websocket: whole frames, never one within another.
+
+    It also tells when it has ended: before the upgrade trio-websocket would keep that to itself.
+    """
 
     def __init__(self, stream: Any, on_end: Callable[[], None]) -> None:
         self._stream = stream
+        self._plain: Any = stream.socket if isinstance(stream, trio.SocketStream) else None
+        self._writing = trio.StrictFIFOLock()
         self.on_end = on_end
+        self.torn = b""  # the rest of a frame that the kernel did not take whole
         try:
             inner: Any = getattr(stream, "transport_stream", stream)
             self.peer: str = str(inner.socket.getpeername()[0])
         except OSError:
             self.peer = "?"  # gone before it was asked
 
+    def write_now(self, frame: bytes) -> bool:
+        """Write without waiting. False: nothing was written. What the kernel takes in part is `torn`, and goes on first."""
+        if self._plain is None or self.torn or self._writing.locked():
+            return False
+        try:
+            taken = os.write(self._plain.fileno(), frame)
+        except OSError:  # it is full, or broken, which who waits will find out
+            return False
+        self.torn = frame[taken:]
+        return True
+
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await self._stream.send_all(data)
+        async with self._writing:
+            torn, self.torn = self.torn, b""
+            await self._stream.send_all(torn + data if torn else data)
 
     async def wait_send_all_might_not_block(self) -> None:
         await self._stream.wait_send_all_might_not_block()
@@ -210,3 +248,14 @@ class Wire(trio.abc.Stream):
     async def aclose(self) -> None:
         self.on_end()
         await self._stream.aclose()
+
+
+def framed(text: str) -> bytes:
+    """A whole text message as a server writes it: one frame, not masked."""
+    payload = text.encode()
+    size = len(payload)
+    if size < 126:
+        return b"\x81%c%b" % (size, payload)
+    if size < 65536:
+        return b"\x81\x7e%b%b" % (size.to_bytes(2, "big"), payload)
+    return b"\x81\x7f%b%b" % (size.to_bytes(8, "big"), payload)
