@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -45,6 +46,7 @@ from mimo.transports.stdio import StdioDoor
 from mimo.transports.unix import UnixDoor
 
 if TYPE_CHECKING:
+    from mimo.network import Answers
     from mimo.services.skills.service import Skills as SkillsService
 
 
@@ -107,6 +109,13 @@ def build(
     unix = UnixDoor(listening, desk, controlled, person)
     stdio = StdioDoor(desk, os.environ, os.getcwd(), person) if standalone else None
     http, web = None, list[Child]()
+
+    @cache
+    def answers() -> Answers:
+        from mimo.network import answers  # as below
+
+        return answers(settings, gate, database, graph.names_in, reports.broken)
+
     if settings.http.enabled == "on" or (settings.http.enabled == "auto" and network):
         from mimo.network import http_door  # a web server is not worth its import to who opens no port
 
@@ -120,6 +129,7 @@ def build(
             database,
             memory.controls,
             embedder,
+            answers(),
             healthy,
         )
         web = [Child("mcp", mcp.run), Child("http", http.run, grace=5)]
@@ -128,7 +138,7 @@ def build(
     if settings.synapse.enabled == "on" or (settings.synapse.enabled == "auto" and network):
         from mimo.network import synapse_door  # as above
 
-        synapse = synapse_door(settings, keyring, gate, desk, events, metrics)
+        synapse = synapse_door(settings, keyring, gate, desk, events, metrics, answers().asking)
         web.append(Child("synapse", synapse.run, grace=5))
 
     upkeep = Upkeep(

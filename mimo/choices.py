@@ -153,6 +153,9 @@ class Upstream(Section):
     model: str = Field(default="", description="the model's name there")
     key: SecretStr = Field(default=SecretStr(""), description="the service's key")
     seconds: Positive = Field(default=30.0, description="how long it may take to read a text")
+    silence_seconds: Positive = Field(
+        default=120.0, description="how long it may say nothing in a conversation that is passed on to it"
+    )
     reads_facts: bool = Field(
         default=True, description="it reads the texts that the graph is taught, beside the patterns"
     )

@@ -8,24 +8,33 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from mimo.choices import Http, Settings
 from mimo.embedding.box import Box
 from mimo.embedding.embedder import Embedder
+from mimo.errors import Unusable
 from mimo.gateway.gate import Gate
 from mimo.gateway.keys import Keyring
 from mimo.observability.events import Events
 from mimo.observability.metrics import Metrics
 from mimo.protocol.openapi import Operation
-from mimo.protocol.rest import data_of
+from mimo.resilience import BreakerChanged
+from mimo.services.ask import stores
+from mimo.services.ask.asking import SECONDS, Asking
+from mimo.services.ask.chatting import Chatting
+from mimo.services.ask.upstream import Upstream
 from mimo.services.memory.carried_lines import memory_line
 from mimo.services.memory.controls import Controls
 from mimo.services.memory.names import name_of, number_of
 from mimo.storage.database import Database
 from mimo.storage.engrams.transfer import carried
+from mimo.storage.procedure_definitions import any_defined
 from mimo.tool import Call, JsonObject
 from mimo.transports.desk import Desk
+from mimo.transports.http.ask import ask_routes
+from mimo.transports.http.chat import chat_routes
 from mimo.transports.http.door import HttpDoor
 from mimo.transports.http.exchange import Route
 from mimo.transports.http.graph import graph_routes
@@ -43,6 +52,53 @@ from mimo.transports.websocket.exchange import Caps, Exchange
 from mimo.transports.websocket.herald import Herald
 from mimo.transports.websocket.lanes import Lanes
 
+# Of a Synapse query's time, so much is for the way back: its own deadline tells it that nothing came.
+WAY_BACK = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Who answers questions, at both doors."""
+
+    asking: Asking
+    chatting: Chatting
+
+
+def answers(
+    settings: Settings,
+    gate: Gate,
+    database: Database,
+    names_in: stores.NamesIn,
+    on_change: Callable[[BreakerChanged], None],
+) -> Answers:
+    """Raises: Unusable: the upstream's settings make no sense."""
+    upstream = upstream_of(settings, on_change)
+
+    async def there_are_procedures() -> bool:
+        return await database.read(any_defined)
+
+    # Each store as a tool, behind the gate: a question is let in, limited and counted like any call.
+    asking = Asking(
+        [
+            stores.memories(gate.call),
+            stores.facts(gate.call, names_in),
+            stores.procedures(gate.call, there_are_procedures),
+        ],
+        upstream,
+    )
+    return Answers(asking, Chatting(asking, upstream))
+
+
+def upstream_of(settings: Settings, on_change: Callable[[BreakerChanged], None]) -> Upstream | None:
+    """The language model that the settings name."""
+    upstream = settings.upstream
+    if not upstream.url:
+        return None
+    if not upstream.model:
+        raise Unusable("upstream.url is set, so set upstream.model too")
+    key = upstream.key.get_secret_value() or None
+    return Upstream(upstream.url, upstream.model, key, seconds=upstream.silence_seconds, on_change=on_change)
+
 
 def http_door(
     settings: Settings,
@@ -54,6 +110,7 @@ def http_door(
     database: Database,
     memory: Controls,
     embedder: Embedder,
+    answers: Answers,
     health: Callable[[], Mapping[str, Any]],
 ) -> tuple[HttpDoor, McpOverHttp]:
     """The door, and what keeps the sessions of MCP's legacy clients; both are children of the tree."""
@@ -66,6 +123,7 @@ def http_door(
 
     toolbox = gate.dispatch.toolbox
     box = embedder if isinstance(embedder, Box) else Box()  # what is not asked costs nothing
+    inside = InTheBox(box)
     routes: list[Route] = [
         *health_routes(health),
         *metrics_routes(metrics),
@@ -79,7 +137,9 @@ def http_door(
         ),
         *graph_routes(gate),
         *procedure_routes(gate),
-        *openai_routes(InTheBox(box), gate.admit, int(time.time())),
+        *ask_routes(answers.asking),
+        *openai_routes(inside, gate.admit, int(time.time()), answers.chatting.models),
+        *chat_routes(answers.chatting, inside.count, gate.admit),
         *event_routes(events),
         *document_routes(operations),
     ]
@@ -92,18 +152,24 @@ def http_door(
 
 
 def synapse_door(
-    settings: Settings, keyring: Keyring, gate: Gate, desk: Desk, events: Events, metrics: Metrics
+    settings: Settings,
+    keyring: Keyring,
+    gate: Gate,
+    desk: Desk,
+    events: Events,
+    metrics: Metrics,
+    asking: Asking,
 ) -> SynapseDoor:
     """The WebSocket door. Who may come in, and by which names we are called, is one thing for both doors."""
     http, mine = settings.http, settings.synapse
     hosts = names(http, mine.host)
 
     async def ask(query: str, call: Call, seconds: float | None) -> JsonObject:
-        await call.outlet.progress(0, 1, "searching the memories")
-        wanted = {"query": query, "format": "json"}
-        answer = await gate.call("memory_search", wanted, call, seconds=seconds)
-        await call.outlet.progress(1, 1, "read what was found")
-        return data_of(answer)
+        await call.outlet.progress(0, 1, "asking the memories, the facts and the procedures")
+        left = SECONDS if seconds is None else seconds
+        answer = await asking.ask(query, call, seconds=max(left / 2, left - WAY_BACK))
+        await call.outlet.progress(1, 1, answer["router_decision"]["reason"])
+        return answer
 
     exchange = Exchange(
         Guard(keyring, metrics, hosts=hosts, door="synapse", behind_proxy=http.behind_proxy),

@@ -38,6 +38,7 @@ class Operation:
     also: Mapping[int, str] = field(default_factory=dict[int, str])  # other answers that are no errors
     query: Sequence[Query] = ()
     open: bool = False
+    may_stream: bool = False  # who asks for it gets server-sent events instead
 
 
 ERROR: JsonObject = {
@@ -127,7 +128,10 @@ def _operation(operation: Operation) -> dict[str, Any]:
     schema: JsonObject = operation.gives if operation.media == MEDIA_JSON else {"type": "string"}
     good: dict[str, Any] = {"description": "Done"}
     if operation.status != 204:
-        good["content"] = {operation.media: {"schema": schema}}
+        content: dict[str, Any] = {operation.media: {"schema": schema}}
+        if operation.may_stream:
+            content["text/event-stream"] = {"schema": {"type": "string"}}
+        good["content"] = content
     answers: dict[str, Any] = {str(operation.status): good}
     for status, text in operation.also.items():
         answers[str(status)] = {"description": text, "content": {MEDIA_JSON: {"schema": operation.gives}}}

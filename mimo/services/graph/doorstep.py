@@ -85,6 +85,12 @@ class Doorstep:
             return ()
         return await (await self.made()).observing.offered(text, namespace, client)
 
+    async def names_in(self, text: str, graph: str) -> Sequence[str] | None:
+        """The things of this graph that a text names; None where there is no such graph."""
+        if not await self._there([graph]):
+            return None
+        return await (await self.made()).observing.named_in(text, graph)
+
     async def _there(self, namespaces: Sequence[str] | None) -> list[str]:
         """Which of these have a graph. Where none has, that is known until something changes."""
         if self._made is None and self._empty_at == self._database.changed.last:

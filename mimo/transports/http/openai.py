@@ -1,4 +1,4 @@
-"""What clients of OpenAI's API find here: the models, and embeddings from the one in the box."""
+"""What clients of OpenAI's API find here: the models, and embeddings from the one in the box (chat.py has the rest)."""
 
 from __future__ import annotations
 
@@ -42,17 +42,20 @@ class Model(Protocol):
         ...
 
 
-def openai_routes(box: Model, admit: Callable[[str | None], None], created: int) -> Sequence[Route]:
-    """`admit` is asked before what costs, and raises `Busy` or `Unavailable`."""
+def openai_routes(
+    box: Model, admit: Callable[[str | None], None], created: int, talking: Sequence[str] = ()
+) -> Sequence[Route]:
+    """`admit` is asked before what costs, and raises `Busy` or `Unavailable`; `talking` are the models to talk to."""
+    ids = tuple(dict.fromkeys([*talking, *names_of(box.name)]))
     # Making a million numbers readable takes a while, so it is done beside the loop.
     limiter = trio.CapacityLimiter(1)
 
     async def listing(request: Request) -> Reply:
-        return reply_json(models(names_of(box.name), created))
+        return reply_json(models(ids, created))
 
     async def one(request: Request) -> Reply:
-        if request.parts["id"] not in names_of(box.name):
-            raise NotFound(f"no model {request.parts['id'][:100]!r}; there is: {box.name}")
+        if request.parts["id"] not in ids:
+            raise NotFound(f"no model {request.parts['id'][:100]!r}; there are: {', '.join(ids)}")
         return reply_json(model(request.parts["id"], created))
 
     async def embed(request: Request) -> Reply:
@@ -72,7 +75,14 @@ def openai_routes(box: Model, admit: Callable[[str | None], None], created: int)
     }
     return [
         Route(
-            Operation("GET", "/v1/models", "list_models", "As OpenAI's: what can embed.", gives=many), listing
+            Operation(
+                "GET",
+                "/v1/models",
+                "list_models",
+                "As OpenAI's: what one can talk to, and what can embed.",
+                gives=many,
+            ),
+            listing,
         ),
         Route(
             Operation("GET", "/v1/models/{id}", "get_model", "As OpenAI's: one of them.", gives=MODEL_SCHEMA),

@@ -215,7 +215,9 @@ class Router:
             except MimoError as error:  # before its first piece it is an answer like others
                 if said.status:
                     raise  # what was begun must not look whole
-                reply = _failed(status_of(error), problem_of(error, said.id), {})
+                after = retry_after(error)
+                headers = {} if after is None else {"retry-after": after}
+                reply = _failed(status_of(error), problem_of(error, said.id), headers)
         if not said.status:
             await self._begin(said, reply)
         await said.send({"type": "http.response.body", "body": reply.body})

@@ -1,0 +1,104 @@
+"""The stores that can be asked, each through its tool: scopes, limits, deadlines and numbers are those of every call."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
+
+from mimo.tool import Answer, Call, JsonObject
+
+MEMORIES, FACTS, PROCEDURES = "memories", "facts", "procedures"
+# From each store. A reader, be it a person or a model, looks at no more.
+MOST = 8
+USER = "user"
+_REFERENCE = "procedure:"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Something that bears on a question. `more` is all that its store says of it."""
+
+    store: str
+    id: str
+    content: str
+    score: float  # 0..1: how likely it bears on the question, or for a fact, how sure it is
+    more: JsonObject = field(default_factory=dict[str, Any])
+
+    def told(self) -> dict[str, Any]:
+        return {
+            **self.more,
+            "store": self.store,
+            "id": self.id,
+            "content": self.content,
+            "score": round(self.score, 4),
+        }
+
+
+class CallTool(Protocol):
+    async def __call__(self, name: str, arguments: object, call: Call, /) -> Answer:
+        """Raises only MimoError."""
+        ...
+
+
+# What bears on a question; None when there is no such store yet.
+Find: TypeAlias = Callable[[str, Call], Awaitable[Sequence[Piece] | None]]
+# The things that a text names in a graph; None: there is no such graph.
+NamesIn: TypeAlias = Callable[[str, str], Awaitable[Sequence[str] | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    name: str
+    find: Find
+
+
+def memories(call_tool: CallTool) -> Store:
+    async def find(text: str, call: Call) -> Sequence[Piece]:
+        asked = {"query": text, "limit": MOST, "format": "json"}
+        return _found(MEMORIES, await call_tool("memory_search", asked, call))
+
+    return Store(MEMORIES, find)
+
+
+def facts(call_tool: CallTool, names_in: NamesIn) -> Store:
+    """Of the caller's graph and of that about the person."""
+
+    async def find(text: str, call: Call) -> Sequence[Piece] | None:
+        found, there = list[Piece](), False
+        for graph in dict.fromkeys([call.client.namespace, USER]):
+            names = await names_in(text, graph)
+            there = there or names is not None
+            if not names:  # then the graph would only search the memories, which are asked anyway
+                continue
+            asked = {"operation": "ask", "text": text, "graph": graph, "limit": MOST, "format": "json"}
+            told: Any = (await call_tool("knowledge_ask", asked, call)).data
+            found += [_fact(each, graph) for each in told["results"]]
+        return found if there else None
+
+    return Store(FACTS, find)
+
+
+def procedures(call_tool: CallTool, any_defined: Callable[[], Awaitable[bool]]) -> Store:
+    """By name, by what they are for and by what they do: their definitions are memories, too."""
+
+    async def find(text: str, call: Call) -> Sequence[Piece] | None:
+        if not await any_defined():
+            return None
+        asked = {"query": text, "limit": MOST, "kinds": ["procedure"], "namespace": USER, "format": "json"}
+        found = _found(PROCEDURES, await call_tool("memory_search", asked, call))
+        return [each for each in found if any(r.startswith(_REFERENCE) for r in each.more["references"])]
+
+    return Store(PROCEDURES, find)
+
+
+def _found(store: str, answer: Answer) -> Sequence[Piece]:
+    told: Any = answer.data
+    if told["abstained"]:
+        return ()
+    return [Piece(store, each["id"], each["content"], each["score"], each) for each in told["results"]]
+
+
+def _fact(told: JsonObject, graph: str) -> Piece:
+    said = f"{told['subject']} {told['predicate']} {told['object']}"
+    return Piece(FACTS, told["id"] or said, said, told["confidence"], {**told, "graph": graph})
