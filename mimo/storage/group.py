@@ -1,6 +1,6 @@
 """Many units of work, one COMMIT: the writer's thread.
 
-Each job has its own savepoint, so one job's failure is its own. All of them are durable with the one
+Each of several jobs has its own savepoint, so one job's failure is its own. All of them are durable with the one
 COMMIT, and answered after it. What a failed COMMIT has left is not guessed: see `resolve`.
 """
 
@@ -60,7 +60,9 @@ def commit_group(db: apsw.Connection, jobs: Sequence[Job]) -> None:
     run(db, "BEGIN IMMEDIATE")
     try:
         for job in jobs:
-            _run(db, job)
+            _run(db, job, alone=len(jobs) == 1)
+        if not db.in_transaction:
+            return  # one job, which has failed
         try:
             run(db, "COMMIT")
         except apsw.Error as error:
@@ -91,17 +93,21 @@ def fail_all(jobs: Sequence[Job], error: BaseException) -> None:
             job.fail(error)
 
 
-def _run(db: apsw.Connection, job: Job) -> None:
+def _run(db: apsw.Connection, job: Job, *, alone: bool) -> None:
     """One job in its savepoint. Raises only what ends the whole group."""
-    run(db, "SAVEPOINT job")
+    # Below a savepoint SQLite walks through all pages that were changed since, at the end of every statement that
+    # may fail in its middle: a thousand rows take twice as long. Who is alone has the transaction for that.
+    if not alone:
+        run(db, "SAVEPOINT job")
     try:
         job.result = outcome.Value(_answer(db, job))
     except Exception as error:
         if not db.in_transaction:
             raise  # SQLite has rolled everything back: a full disk, an I/O error, no memory
-        run(db, "ROLLBACK TO job")
+        run(db, "ROLLBACK" if alone else "ROLLBACK TO job")
         job.fail(translation(error, db.filename) or error)
-    run(db, "RELEASE job")
+    if not alone:
+        run(db, "RELEASE job")
 
 
 def _answer(db: apsw.Connection, job: Job) -> Any:

@@ -29,6 +29,8 @@ Operation: TypeAlias = Annotated[
 
 
 def _thing(name: str) -> str:
+    if name.isascii() and len(name) <= LONGEST_NAME and "\0" not in name and (stripped := name.strip()):
+        return stripped  # most are: a batch has thousands
     if not name.strip():
         raise ValueError("a name is empty; say what it is about")
     if "\0" in name:
@@ -92,7 +94,8 @@ class Item(Arguments):
 
 def _fact(given: Any) -> Any:
     if isinstance(given, list) and len(cast("list[Any]", given)) == 3:
-        return dict(zip(("subject", "predicate", "object"), cast("list[Any]", given), strict=True))
+        subject, predicate, object_ = cast("list[Any]", given)
+        return {"subject": subject, "predicate": predicate, "object": object_}
     if (
         not isinstance(given, dict)
         or not {"subject", "predicate", "object"} <= cast("dict[str, Any]", given).keys()

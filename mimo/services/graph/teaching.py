@@ -204,11 +204,9 @@ def _items(asked: Knowledge) -> list[tuple[str, Item]]:
             raise InvalidArguments("a fact has a subject, a predicate and an object", fields=["subject"])
         items.append(("", Item.model_construct(**_common(asked), subject=given[0], predicate=given[1], object=given[2],
                                                subject_type=asked.subject_type, object_type=asked.object_type)))  # fmt: skip
-    common = _common(asked)
+    common = {name: each for name, each in _common(asked).items() if each is not None}
     for at, triple in enumerate(asked.triples):
-        lacking = {
-            name: each for name, each in common.items() if each is not None and getattr(triple, name) is None
-        }
+        lacking = {name: each for name, each in common.items() if getattr(triple, name) is None}
         items.append((f"triples[{at}]: ", triple.model_copy(update=lacking) if lacking else triple))
     return items
 
@@ -266,10 +264,12 @@ def _taught(
         if saying is not None and saying.evidence:
             one |= {"evidence": saying.evidence, "source": saying.source}
         results.append(one)
+        if done != "torn" and len(lines) >= SHOWN:
+            continue
         text = f"{short(subject)} {predicate} {short(object_)}"
         if done == "torn":
             lines.append(f"not taught, ambiguous: {text} (could be {', '.join(map(repr, candidates))})")
-        elif len(lines) < SHOWN:
+        else:
             ended = f", ended {', '.join(one['superseded'])}" if superseded else ""
             read = f" (read by {saying.source})" if saying is not None and "llm:" in saying.source else ""
             lines.append(f"{done} {one['id']}: {text}{ended}{read}")

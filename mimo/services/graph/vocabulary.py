@@ -7,6 +7,7 @@ import tomllib
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,7 @@ TABLE: Mapping[str, Predicate] = _table(
 # fmt: on
 
 
+@lru_cache(maxsize=4096)
 def normalised(name: str) -> str:
     """A predicate as it is stored: `Depends On`, `dependsOn` and `depends-on` are `depends_on`.
 
