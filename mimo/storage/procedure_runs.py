@@ -178,13 +178,11 @@ def found(db: apsw.Connection, id_: int) -> Row | None:
     return _row(rows_[0]) if rows_ else None
 
 
-def child_of(db: apsw.Connection, parent: int, step: int) -> int | None:
-    """The latest child of this step."""
+def child_of(db: apsw.Connection, parent: Parent) -> int | None:
     return value(
         db,
-        "SELECT id FROM procedure_executions WHERE parent_id = ? AND parent_step = ? ORDER BY parent_attempt DESC"
-        " LIMIT 1",
-        (parent, step),
+        "SELECT id FROM procedure_executions WHERE parent_id = ? AND parent_step = ? AND parent_attempt = ?",
+        (parent.id, parent.step, parent.attempt),
     )
 
 

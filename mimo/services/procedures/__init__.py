@@ -11,8 +11,8 @@ runs.py         the state of a run as a value; happenings.py is what may happen 
 engine.py       one pure function: a run and a happening give the next run and what to do
 ending.py       how a run ends, and what it takes back before
 acting.py       how a state is entered and its action begins; turn.py is one turn of the engine
-runner.py       the driver: saves first, then acts; live.py is a run in memory, places.py how many at once,
-                timers.py wakes what waits, clock.py never goes back, calling.py calls a tool
+runner.py       the driver: saves first (saving.py), then acts; live.py is a run in memory, places.py how many
+                at once, children.py the runs that runs begin, timers.py wakes what waits, clock.py never goes back, calling.py calls a tool
 registry.py     what is defined, by tool, REST, shell or file; found_as.py is how memory_search finds it
 folder.py       files in a directory, followed while they change
 starting.py     new runs, and children, begun once

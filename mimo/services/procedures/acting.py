@@ -190,7 +190,8 @@ def branches_over(turn: Turn) -> str | None:
         for each in list(turn.activities.values()):
             if each.phase in {Phase.QUEUED, Phase.PAUSING, Phase.WAITING}:
                 turn.take_off(each)  # nothing of it is begun, or nothing comes of it
-    if turn.activities or turn.ending is not None:
+    under_way = any(each.phase is not Phase.LEAVING for each in turn.activities.values())
+    if under_way or turn.ending is not None:
         return None
     action = turn.definition.states[turn.state].action
     assert isinstance(action, d.ParallelAction)

@@ -44,7 +44,7 @@ def fail_run(turn: Turn, trouble: Trouble) -> None:
 
 def next_undo(turn: Turn) -> None:
     """Take back the latest step that is left; when none is, the run has ended."""
-    if turn.paused_at is not None:
+    if turn.paused_at is not None or turn.leaving:
         return
     from mimo.services.procedures.acting import started, way_back  # they end here what begins there
 
@@ -82,6 +82,19 @@ def undone(turn: Turn, activity: Activity) -> None:
     next_undo(turn)
 
 
+def left(turn: Turn, activity: Activity, *, well: bool, result: Any = None) -> None:
+    """A child that was to stop has ended: taken back, or done after all, as if it had been in time."""
+    from mimo.services.procedures.acting import way_back
+
+    del turn.activities[activity.step]
+    turn.tell("left", state=activity.state, step=activity.step, detail={"done": well})
+    if well and not activity.undoes and way_back(turn, activity.state, activity.branch) is not None:
+        turn.done.append(Done(activity.step, activity.state, activity.branch, result))
+        turn.done.sort(key=lambda each: each.step)
+    if turn.ending is not None and not turn.activities:
+        next_undo(turn)
+
+
 def taken_back(turn: Turn, done: Done) -> None:
     turn.done.pop()
     turn.undone += 1
@@ -108,6 +121,7 @@ def stuck(turn: Turn, activity: Activity, trouble: Trouble) -> None:
 
 def _end(turn: Turn, status: Status) -> None:
     turn.take_all_off()
+    turn.activities.clear()
     turn.status = status
     turn.ending = None
     detail = None if turn.trouble is None else {"kind": turn.trouble.kind, "message": turn.trouble.message}

@@ -11,7 +11,7 @@ from typing import Any
 
 from mimo.services.procedures.acting import enter
 from mimo.services.procedures.definition import INPUT, RUN, Definition
-from mimo.services.procedures.ending import fail_run
+from mimo.services.procedures.ending import fail_run, left
 from mimo.services.procedures.happenings import (
     Advanced,
     Again,
@@ -70,10 +70,16 @@ def advance(
             launch_queued(turn)
         case Finished():
             if (activity := _of(turn, happening)) is not None:
-                finished(turn, activity, happening.result)
+                if activity.phase is Phase.LEAVING:
+                    left(turn, activity, well=True, result=happening.result)
+                else:
+                    finished(turn, activity, happening.result)
         case Failed():
             if (activity := _of(turn, happening)) is not None:
-                failed(turn, activity, happening.trouble)
+                if activity.phase is Phase.LEAVING:
+                    left(turn, activity, well=False)
+                else:
+                    failed(turn, activity, happening.trouble, over=True)
         case TimePassed():
             time_passed(turn)
         case Signalled():
@@ -100,5 +106,5 @@ def advance(
 def _of(turn: Turn, told: Finished | Failed) -> Activity | None:
     """What this is about, if somebody still waits for it."""
     activity = turn.activities.get(told.step)
-    waited = activity is not None and activity.phase in {Phase.FLYING, Phase.CHILD}
+    waited = activity is not None and activity.phase in {Phase.FLYING, Phase.CHILD, Phase.LEAVING}
     return activity if waited and activity is not None and activity.attempt == told.attempt else None

@@ -115,6 +115,7 @@ class Stop:
     """Nobody waits for this step's call, or its child, any more. `rollback`: nor ever will."""
 
     step: int
+    attempt: int
     rollback: bool = False
 
 

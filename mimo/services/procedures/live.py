@@ -88,7 +88,7 @@ def saved_of(before: Run | None, advanced: Advanced) -> Saved:
 
 def awaits_child(row: Row) -> bool:
     """May it, as far as its text says?"""
-    return '"phase":"child"' in row.run
+    return '"phase":"child"' in row.run or '"phase":"leaving"' in row.run
 
 
 def ended_child(parent: Parent, run: Run) -> Finished | Failed:

@@ -8,6 +8,7 @@ from typing import Any
 from mimo.services.procedures import definition as d
 from mimo.services.procedures.acting import branches_over, enter, onward_after, succeeded, way_back
 from mimo.services.procedures.ending import fail_run, stuck, undone
+from mimo.services.procedures.happenings import Stop
 from mimo.services.procedures.runs import Activity, Done, Phase, Trouble
 from mimo.services.procedures.turn import Turn, preview
 
@@ -22,11 +23,13 @@ def finished(turn: Turn, activity: Activity, result: Any) -> None:
         go(turn, succeeded(turn, activity, result))
 
 
-def failed(turn: Turn, activity: Activity, trouble: Trouble) -> None:
-    """Again if that may help; else where its error leads."""
+def failed(turn: Turn, activity: Activity, trouble: Trouble, *, over: bool = False) -> None:
+    """Again if that may help; else where its error leads. `over`: whoever worked on it has ended."""
     retry = _retry_of(turn, activity)
     may = trouble.retry and (activity.repeat or not trouble.unsure)
     if retry is not None and may and activity.attempt < retry.attempts:
+        if not over:
+            turn.intend(Stop(activity.step, activity.attempt, rollback=True))
         _pause_before_next(turn, activity, trouble, retry)
         return
     turn.tell(
@@ -39,7 +42,10 @@ def failed(turn: Turn, activity: Activity, trouble: Trouble) -> None:
     if activity.undoes:
         stuck(turn, activity, trouble)
         return
-    turn.take_off(activity)
+    if over:
+        del turn.activities[activity.step]
+    else:
+        turn.take_off(activity)
     if trouble.unsure and way_back(turn, activity.state, activity.branch) is not None:
         turn.done.append(Done(activity.step, activity.state, activity.branch))  # it may have been done
     if activity.branch:
@@ -94,7 +100,6 @@ def patience_of(turn: Turn, activity: Activity) -> float | None:
 def _pause_before_next(turn: Turn, activity: Activity, trouble: Trouble, retry: d.Retry) -> None:
     longest = min(retry.backoff * 2 ** min(activity.attempt - 1, 40), retry.longest)
     pause = longest * (0.5 + 0.5 * turn.chance)
-    turn.take_off(activity)
     turn.put(
         replace(
             activity,

@@ -42,7 +42,8 @@ def signalled(turn: Turn, told: Signalled) -> None:
         turn.said = "taken"
         go(turn, received(turn, waiting, told.event, told.data))
         return
-    busy = any(each.phase not in {Phase.WAITING, Phase.PAUSING} for each in turn.activities.values())
+    still = {Phase.WAITING, Phase.PAUSING, Phase.LEAVING}
+    busy = any(each.phase not in still for each in turn.activities.values())
     if (
         not held
         and not busy
@@ -93,6 +94,11 @@ def interrupted(turn: Turn, asked: Interrupt) -> None:
     require_alive(turn, "interrupt")
     if turn.interrupted and not asked.rollback:
         raise Conflict("the run is interrupted already; resume it, or interrupt it with rollback")
+    if asked.rollback and turn.ending is not None:
+        if turn.paused_at is None:
+            raise Conflict("what the run did is being taken back already")
+        resumed(turn)
+        return
     turn.tell("interrupted", detail={"rollback": asked.rollback})
     if asked.rollback:
         unsure_ways_back(turn)
@@ -101,7 +107,7 @@ def interrupted(turn: Turn, asked: Interrupt) -> None:
         return
     for each in turn.activities.values():
         if each.phase in {Phase.FLYING, Phase.CHILD}:
-            turn.intend(Stop(each.step))
+            turn.intend(Stop(each.step, each.attempt))
     turn.interrupted = True
     turn.paused_at = turn.now if turn.paused_at is None else turn.paused_at
 
@@ -147,6 +153,8 @@ def recovered(turn: Turn) -> None:
     for each in list(turn.activities.values()):
         if each.phase is Phase.CHILD:
             turn.bear(each)
+        elif each.phase is Phase.LEAVING:
+            turn.intend(Stop(each.step, each.attempt, rollback=True))
         elif each.phase is Phase.QUEUED and turn.paused_at is not None:
             continue
         elif each.phase is Phase.QUEUED or (each.phase is Phase.FLYING and each.repeat):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -22,12 +22,12 @@ from mimo.errors import (
     InvalidArguments,
     MimoError,
     NotFound,
-    StorageFull,
     Unavailable,
     Unusable,
 )
 from mimo.observability.events import Events
 from mimo.services.procedures.calling import CallTool, Find, acted, repeatable_by
+from mimo.services.procedures.children import Children
 from mimo.services.procedures.happenings import (
     Act,
     Advanced,
@@ -40,19 +40,11 @@ from mimo.services.procedures.happenings import (
     Stop,
     TimePassed,
 )
-from mimo.services.procedures.live import (
-    Change,
-    Live,
-    Reply,
-    awaits_child,
-    ended_child,
-    load,
-    news_of,
-    saved_of,
-)
+from mimo.services.procedures.live import Change, Live, Reply, awaits_child, ended_child, load, news_of
 from mimo.services.procedures.places import Places
 from mimo.services.procedures.registry import Registry
 from mimo.services.procedures.runs import ENDED, Run
+from mimo.services.procedures.saving import Saving
 from mimo.services.procedures.timers import Timers
 from mimo.storage import procedure_runs as stored
 from mimo.storage.database import Database
@@ -67,12 +59,10 @@ PLACES = 100
 LARGEST_CONTEXT = 1024 * 1024  # as JSON; it is written with every turn that changes it
 # A tool that is about to answer when mimo stops may: what it did is then known.
 GRACE = 2.0
-# The database is away, or the disk full; what has happened is kept until it can be saved.
-PATIENCE = 1.0
 
 
 class Runner:
-    """A supervised child. `bear` starts the child of a run, or says what became of it (see starting.py)."""
+    """A supervised child, which drives every run that is not at rest."""
 
     def __init__(
         self,
@@ -97,9 +87,10 @@ class Runner:
         self._engine: Any = None
         self._nursery: trio.Nursery | None = None
         self.turns = 0
+        self._saving = Saving(database)
+        self.children = Children(database, self.post, self._saving.when_there)
         self._watched: dict[int, Change] = {}  # who waits goes on waiting when we begin anew
         self._begin_anew()
-        self.bear: Callable[[Live, Definition, Bear], Any] | None = None
 
     def _begin_anew(self) -> None:
         self._stopping = False
@@ -222,6 +213,8 @@ class Runner:
             self._live[row.id] = live = Live(row.id)
             load(live, row)
             self.post(row.id, Recovered())
+        for id_ in await self.children.unneeded(rows):
+            self.post(id_, Interrupt(rollback=True))
 
     def _wake(self, live: Live) -> None:
         if not live.busy and self._nursery is not None:
@@ -252,7 +245,7 @@ class Runner:
     async def _turn(self, live: Live, happening: Happening, *, may_refuse: bool) -> str:
         engine = await self.engine()
         if live.run is None:
-            row = await self._when_there(self._database.read, stored.found, live.id)
+            row = await self._saving.when_there(self._database.read, stored.found, live.id)
             if row is None:
                 raise NotFound(f"no run r{live.id}")
             load(live, row)
@@ -270,58 +263,23 @@ class Runner:
             if advanced.run.holds_place:
                 self.places.take(live.id)  # before anybody else sees it free
             try:
-                await self._save(live, before, advanced, may_refuse=may_refuse)
+                await self._saving.save(live, before, advanced, may_refuse=may_refuse)
             except MimoError:
                 if not before.holds_place:
                     self.places.leave(live.id)
                 raise
+            self.turns += 1
         self._settle(live, definition, advanced)
         return advanced.said
-
-    async def _save(self, live: Live, before: Run, advanced: Advanced, *, may_refuse: bool) -> None:
-        """As often as it takes. What was durable though its answer was lost is found out by the turn's number."""
-        saved = saved_of(before, advanced)
-        frees = advanced.run.status in ENDED
-        while True:
-            try:
-                await self._database.write(
-                    stored.save, live.id, live.turn, saved, advanced.run.saved_at, frees=frees
-                )
-            except Conflict:
-                row = await self._when_there(self._database.read, stored.found, live.id)
-                if row is None or row.run != saved.run:
-                    live.run = None
-                    raise
-            except Unavailable as error:
-                if may_refuse and isinstance(error, StorageFull):
-                    raise
-                await self._wait_for_database(live.id, error)
-                continue
-            live.run = advanced.run
-            live.turn += 1
-            self.turns += 1
-            return
 
     async def _set_aside(self, live: Live, happening: Happening, error: Exception) -> None:
         """A definition that is damaged, or a bug of ours, stops one run and no other."""
         log.error("run %d cannot go on after %s", live.id, type(happening).__name__, exc_info=error)
         said = f"{type(error).__name__}: {error}"[:500]
-        await self._when_there(self._database.write, stored.set_aside, live.id, said, self._clock())
+        await self._saving.when_there(self._database.write, stored.set_aside, live.id, said, self._clock())
         live.run = None
         self.places.leave(live.id)
         self.places.forget(live.id)
-
-    async def _when_there(self, ask: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
-        """What the database says, as soon as it is there."""
-        while True:
-            try:
-                return await ask(*arguments)
-            except Unavailable as error:
-                await self._wait_for_database(0, error)
-
-    async def _wait_for_database(self, id_: int, error: Unavailable) -> None:
-        log.warning("run %d waits for the database: %s", id_, error)
-        await trio.sleep(PATIENCE)
 
     def _settle(self, live: Live, definition: Definition, advanced: Advanced) -> None:
         """It is durable: now it may be acted on, and told."""
@@ -361,10 +319,10 @@ class Runner:
                 scope = self._flying[live.id, intent.step] = trio.CancelScope()
                 self._nursery.start_soon(self._act, live.id, intent, live.client, scope)
             case Bear():
-                assert self.bear is not None
-                self._nursery.start_soon(self.bear, live, definition, intent)
+                self.children.expect(live.id, intent)
+                self._nursery.start_soon(self.children.bear, live, definition, intent)
             case Stop():
-                self._nursery.start_soon(self._stop_child, live.id, intent)
+                self._nursery.start_soon(self.children.stop, live.id, intent)
             case _:
                 raise TypeError(f"nobody knows how to do {intent}")
 
@@ -379,11 +337,6 @@ class Runner:
         if not scope.cancelled_caught:
             await self._go_on(id_, happened)
         self._note_quiet()
-
-    async def _stop_child(self, parent: int, stop: Stop) -> None:
-        child = await self._database.read(stored.child_of, parent, stop.step)
-        if child is not None:
-            self.post(child, Interrupt(stop.rollback))
 
     def _note_quiet(self) -> None:
         if self._stopping and not self._flying and not any(each.busy for each in self._live.values()):

@@ -37,6 +37,7 @@ class Phase(enum.Enum):
     PAUSING = "pausing"  # between two attempts
     WAITING = "waiting"  # for a time or an event
     CHILD = "child"  # for another run
+    LEAVING = "leaving"  # a child that nobody needs any more, until it has taken back what it did
     STUCK = "stuck"  # for a person
 
 

@@ -37,7 +37,7 @@ class Starting:
         self._registry = registry
         self._runner = runner
         self._clock = clock
-        runner.bear = self._bear
+        runner.children.begin = self._bear
 
     async def start(
         self, name: str, version: str | None, given: Mapping[str, Any], client: Client, key: str | None = None

@@ -87,6 +87,8 @@ def run_text(row: Row, run: Run, definition: Definition) -> str:
                 lines.append(f"awaits {' or '.join(each.events)}")
             case Phase.WAITING | Phase.PAUSING:
                 lines.append(f"{each.phase.value} until {when(each.due or 0)}")
+            case Phase.LEAVING:
+                lines.append(f"a child takes back what it did: {(each.call or {}).get('procedure')}")
             case Phase.CHILD:
                 lines.append(f"its child runs ({(each.call or {}).get('procedure')})")
             case _:

@@ -84,13 +84,22 @@ class Turn:
 
     def take_off(self, activity: Activity) -> None:
         """It is over, one way or another. Whoever still works on it is told to stop."""
+        if activity.phase is Phase.LEAVING:
+            return
         del self.activities[activity.step]
         if activity.phase in {Phase.FLYING, Phase.CHILD}:
-            self.intend(Stop(activity.step, rollback=True))
+            self.intend(Stop(activity.step, activity.attempt, rollback=True))
+        if activity.phase is Phase.CHILD:
+            self.put(replace(activity, phase=Phase.LEAVING, due=None))
 
     def take_all_off(self) -> None:
         for each in list(self.activities.values()):
             self.take_off(each)
+
+    @property
+    def leaving(self) -> bool:
+        """Whether a child still takes back what it did, which comes before everything that was done before it."""
+        return any(each.phase is Phase.LEAVING for each in self.activities.values())
 
     def launch(self, activity: Activity, *, patience: float | None) -> None:
         """Call its tool, or queue for a place."""

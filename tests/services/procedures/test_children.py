@@ -1,0 +1,180 @@
+"""Children that are stopped take back what they did before their parents do, and no kill makes them go on alone."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from trio.abc import Clock
+
+from mimo.errors import Conflict
+from mimo.services.procedures.definition import Definition
+from mimo.services.procedures.engine import advance, new_run
+from mimo.services.procedures.happenings import Act, Bear, Began, Finished, Interrupt, Stop
+from mimo.services.procedures.runs import Status
+from mimo.storage.sql import run as execute
+
+
+def do(what: str, tool: str = "read") -> dict[str, Any]:
+    return {"type": "tool", "tool": tool, "arguments": {"what": what}}
+
+
+def to(*names: str) -> list[dict[str, str]]:
+    return [{"to": each} for each in names]
+
+
+def undo(what: str) -> dict[str, Any]:
+    return {"action": do(what)}
+
+
+INNER = {
+    "x": {"action": do("inner"), "transitions": to("y"), "compensate": undo("not inner")},
+    "y": {"action": {"type": "wait", "seconds": 1_000}, "transitions": to("ok")},
+}
+CALL = {"type": "procedure", "procedure": "inner"}
+OUTER: dict[str, Any] = {
+    "first": {"action": do("first"), "transitions": to("it"), "compensate": undo("not first")},
+    "it": {"action": CALL, "transitions": to("ok"), "compensate": undo("not it")},
+}
+
+
+async def begun(house: Any, outer: Any = OUTER) -> tuple[str, str]:
+    """The parent and its child, which waits after its first step."""
+    await house.define(INNER, name="inner")
+    await house.define(outer)
+    run = await house.start()
+    await house.until(run, "waiting", "it")
+    child = f"r{int(run[1:]) + 1}"
+    while True:
+        changed = house.parts.runner.changed(int(child[1:]))
+        runs = (await house.data("list", name="inner"))["runs"]
+        if runs and runs[0]["state"] == "y":
+            return run, child
+        await changed.wait()
+
+
+async def test_a_child_has_taken_back_what_it_did_before_its_parent_begins_to(
+    house: Any, autojump_clock: Clock
+) -> None:
+    run, child = await begun(house)
+    held = house.hand.hold("not inner")
+    await house.data("interrupt", run=run, rollback=True)
+    await house.hand.begun["not inner"].wait()
+    told = await house.data("status", run=run)
+    assert told["status"] == "compensating"
+    assert "a child takes back what it did: inner" in await house.text("status", run=run)
+    with pytest.raises(Conflict, match="taken back already"):
+        await house.data("interrupt", run=run, rollback=True)
+    held.set()
+    assert (await house.ended(run))["status"] == "rolled_back"
+    assert (await house.data("status", run=child))["status"] == "rolled_back"
+    assert house.hand.done == ["first", "inner", "not inner", "not first"]
+
+
+async def test_a_child_that_took_too_long_takes_itself_back_while_its_parent_goes_on(
+    house: Any, autojump_clock: Clock
+) -> None:
+    late = {"action": CALL, "timeout": 5, "transitions": [*to("ok"), {"event": "timeout", "to": "other"}]}
+    other = {"action": do("other"), "transitions": to("ok")}
+    run, child = await begun(house, {"first": OUTER["first"], "it": late, "other": other})
+    assert (await house.ended(run))["status"] == "completed"
+    assert (await house.ended(child))["status"] == "rolled_back"
+    assert sorted(house.hand.done) == ["first", "inner", "not inner", "other"]
+
+
+async def test_the_order_of_taking_back_outlasts_a_restart(idle: Any, autojump_clock: Clock) -> None:
+    async with idle.running():
+        run, _ = await begun(idle)
+        idle.hand.hold("not inner")
+        await idle.data("interrupt", run=run, rollback=True)
+        await idle.hand.begun["not inner"].wait()
+    idle.hand.held.clear()
+    async with idle.restarted():
+        assert (await idle.ended(run))["status"] == "rolled_back"
+    assert idle.hand.done == ["first", "inner", "not inner", "not first"]
+
+
+async def test_a_child_that_was_to_stop_when_mimo_was_killed_stops_when_it_begins_again(
+    idle: Any, autojump_clock: Clock
+) -> None:
+    async with idle.running():
+        run, child = await begun(idle)
+        waits = (await idle.data("status", run=run))["waits_for"][0]
+    # As it is between the turn of the parent that stops the child, and that of the child.
+    await idle.database.write(_leave, int(run[1:]), waits["step"])
+    async with idle.restarted():
+        assert (await idle.ended(run))["status"] == "rolled_back"
+        assert (await idle.data("status", run=child))["status"] == "rolled_back"
+    assert idle.hand.done == ["first", "inner", "not inner", "not first"]
+
+
+async def test_a_child_whose_parent_has_ended_without_it_is_taken_back(
+    idle: Any, autojump_clock: Clock
+) -> None:
+    async with idle.running():
+        run, child = await begun(idle)
+    await idle.database.write(_end, int(run[1:]))
+    async with idle.restarted():
+        assert (await idle.ended(child))["status"] == "rolled_back"
+        assert (await idle.data("status", run=run))["status"] == "completed"
+
+
+async def test_a_way_back_that_was_stopped_by_hand_goes_on_and_is_not_begun_twice(
+    house: Any, autojump_clock: Clock
+) -> None:
+    await house.define({**OUTER, "it": {"action": do("boom"), "transitions": to("ok")}})
+    house.hand.fail("boom", Conflict("no"))
+    held = house.hand.hold("not first")
+    run = await house.start()
+    await house.hand.begun["not first"].wait()
+    with pytest.raises(Conflict, match="taken back already"):
+        await house.data("interrupt", run=run, rollback=True)
+    await house.data("interrupt", run=run)
+    held.set()
+    await house.data("interrupt", run=run, rollback=True)
+    assert (await house.ended(run))["status"] == "rolled_back"
+    assert house.hand.done == ["first", "not first"]
+
+
+def test_a_child_that_was_done_before_it_could_stop_is_taken_back_by_its_parent() -> None:
+    text = json.dumps(
+        {"name": "outer", "initial": "first", "states": {**OUTER, "ok": {"terminal": "success"}}}
+    )
+    definition = Definition.model_validate_json(text)
+
+    def after(before: Any, happening: Any) -> Any:
+        return advance(definition, before.run, happening, 1_000)
+
+    start = advance(definition, new_run(1, "uid", definition, {}, 0), Began(), 0)
+    (act,) = start.intents
+    assert isinstance(act, Act)
+    called = after(start, Finished(act.step, 1))
+    (bear,) = called.intents
+    assert isinstance(bear, Bear)
+    stopped = after(called, Interrupt(rollback=True))
+    assert stopped.intents == (Stop(bear.step, 1, rollback=True),)
+    assert stopped.run.status is Status.COMPENSATING
+    done = after(stopped, Finished(bear.step, 1, "its output"))
+    (back,) = done.intents
+    assert isinstance(back, Act)
+    assert back.arguments == {"what": "not it"}
+
+
+def _leave(db: Any, id_: int, step: int) -> None:
+    activity = {"step": step, "state": "it", "phase": "leaving"}
+    execute(
+        db,
+        "UPDATE procedure_executions SET status = 'compensating', run = json_set(run, '$.activities', json(?),"
+        " '$.ending', json(?)) WHERE id = ?",
+        (json.dumps([activity]), '["interrupted", "it was interrupted", false, false]', id_),
+    )
+
+
+def _end(db: Any, id_: int) -> None:
+    execute(
+        db,
+        "UPDATE procedure_executions SET status = 'completed', ended_at = changed_at,"
+        " run = json_remove(run, '$.activities') WHERE id = ?",
+        (id_,),
+    )
