@@ -39,6 +39,7 @@ class Service:
     silent_after: int | None = None  # pieces of a stream, then it says nothing
     asked: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     keys: list[str] = field(default_factory=list[str])
+    came: trio.Event = field(default_factory=trio.Event)  # somebody has asked
     left: trio.Event = field(default_factory=trio.Event)  # whoever asked has hung up
 
     @property
@@ -69,6 +70,7 @@ class Service:
                 return
         asked = json.loads(body)
         self.asked.append(asked)
+        self.came.set()
         self.keys.append(head.get(b"authorization", b"").decode())
 
         async def say(*events: Any) -> None:
