@@ -44,7 +44,7 @@ def around(
         f" WHERE t.graph_id = :graph AND {NOW if known_at is None else THEN} LIMIT :limit",
         {"names": json.dumps(list(names)), "graph": graph, "limit": limit, "known_at": known_at},
     )
-    return [Lean(*row) for row in found]
+    return list(map(Lean._make, found))
 
 
 def fitting(
@@ -79,7 +79,7 @@ def fitting(
             "known_at": known_at,
         },
     )  # fmt: skip
-    return [Lean(*row) for row in found]
+    return list(map(Lean._make, found))
 
 
 def count_up_to(db: apsw.Connection, graph: str, most: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import apsw
 
@@ -53,8 +53,7 @@ class Triple:
     held_to: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Lean:
+class Lean(NamedTuple):
     """What of a row is kept in memory."""
 
     id: int
@@ -113,7 +112,7 @@ def live_after(db: apsw.Connection, graph: str, after: int, limit: int) -> list[
         " WHERE graph_id = ? AND retired_at IS NULL AND id > ? ORDER BY id LIMIT ?",
         (graph, after, limit),
     )
-    return [Lean(*row) for row in found]
+    return list(map(Lean._make, found))
 
 
 def all_live(db: apsw.Connection, graph: str) -> list[Lean]:
@@ -124,7 +123,7 @@ def all_live(db: apsw.Connection, graph: str) -> list[Lean]:
         " WHERE graph_id = ? AND retired_at IS NULL",
         (graph,),
     )
-    return [Lean(*row) for row in found]
+    return list(map(Lean._make, found))
 
 
 def live_of(db: apsw.Connection, graph: str, ids: Sequence[int]) -> list[Lean]:
@@ -135,7 +134,7 @@ def live_of(db: apsw.Connection, graph: str, ids: Sequence[int]) -> list[Lean]:
         " AND +graph_id = ? AND retired_at IS NULL ORDER BY id",
         (json.dumps(list(ids)), graph),
     )
-    return [Lean(*row) for row in found]
+    return list(map(Lean._make, found))
 
 
 def supports_of(db: apsw.Connection, ids: Sequence[int]) -> dict[int, list[int]]:

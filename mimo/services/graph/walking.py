@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from mimo.services.graph.facts import Fact
 from mimo.services.graph.views import Direction, Exhausted, View
 
 
-@dataclass(frozen=True, slots=True)
-class Reached:
+# Thousands of these are made in a millisecond, which tuples can be and dataclasses cannot.
+class Reached(NamedTuple):
     """A thing, how many steps away, and the last step to it."""
 
     name: str
@@ -31,8 +32,7 @@ class Walk:
     whole: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """From one thing to the next, by a fact that may point either way."""
 
     start: str
@@ -55,15 +55,14 @@ def walk(view: View, start: str, direction: Direction, depth: int, limit: int) -
     try:
         while frontier and steps < depth:
             steps += 1
-            following: list[str] = []
+            before = len(reached)
             for near, far, fact in view.edges(frontier, direction):
                 if far not in seen:
                     if len(reached) == limit:
                         return Walk(tuple(reached), False)
                     seen.add(far)
-                    following.append(far)
                     reached.append(Reached(far, steps, fact, near))
-            frontier = following
+            frontier = [each.name for each in reached[before:]]
     except Exhausted:
         return Walk(tuple(reached), False)
     return Walk(tuple(reached), True)
