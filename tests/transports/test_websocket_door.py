@@ -29,7 +29,7 @@ from mimo.tool import Call, JsonObject
 from mimo.transports.desk import Desk
 from mimo.transports.http.guard import Guard
 from mimo.transports.ports import Address
-from mimo.transports.websocket import connection, cortex, link
+from mimo.transports.websocket import connection, cortex, link, pulse
 from mimo.transports.websocket.door import SynapseDoor
 from mimo.transports.websocket.exchange import Caps, Exchange
 from mimo.transports.websocket.herald import Herald
@@ -268,7 +268,7 @@ async def test_a_revoked_key_opens_nothing_any_more(door: Open) -> None:
 async def test_who_only_listens_with_a_revoked_key_is_hung_up_on(
     door: Open, joined: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link, "PING_SECONDS", 0.05)
+    monkeypatch.setattr(pulse, "PING_SECONDS", 0.05)
     async with door.reach() as agent:
         if joined:
             await agent.join()
@@ -441,7 +441,7 @@ async def test_a_frame_that_dribbles_in_is_not_waited_for_for_ever(
 ) -> None:
     """Nothing can be said within a frame, not even an answer to our pings."""
     narrow(monkeypatch)
-    monkeypatch.setattr(link, "PING_SECONDS", 0.1)
+    monkeypatch.setattr(pulse, "PING_SECONDS", 0.1)
     monkeypatch.setattr(link, "PONG_SECONDS", 0.1)
     async with door.reach() as agent:
         await agent.join()
@@ -680,7 +680,7 @@ async def test_a_reader_that_stops_is_given_up_and_the_others_are_served(
 
 async def test_a_peer_that_answers_no_ping_is_gone(door: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     narrow(monkeypatch)
-    monkeypatch.setattr(link, "PING_SECONDS", 0.05)
+    monkeypatch.setattr(pulse, "PING_SECONDS", 0.05)
     monkeypatch.setattr(link, "PONG_SECONDS", 0.05)
     async with await door.raw() as stream:
         await stream.send_all(
@@ -691,7 +691,7 @@ async def test_a_peer_that_answers_no_ping_is_gone(door: Open, monkeypatch: pyte
             assert b"101" in await stream.receive_some()
             while door.door.connections:
                 await trio.lowlevel.checkpoint()
-    assert link.PING_SECONDS + link.PONG_SECONDS < 60
+    assert pulse.PING_SECONDS + link.PONG_SECONDS < 60
 
 
 async def test_a_drain_answers_what_runs_and_closes_with_1001(door: Open, nursery: trio.Nursery) -> None:

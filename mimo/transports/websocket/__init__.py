@@ -2,8 +2,9 @@
 
 - `door`: how many may stand open, drain; the only part that a daemon nobody has come to imports
 - `connection`: the upgrade and what stands before it: our host name, no foreign page, a key
-- `link`: one open WebSocket: a bounded backlog, pings, closing in good order; beside `connection` the only one
+- `link`: one open WebSocket: a bounded backlog, closing in good order; beside `connection` the only one
   that knows trio-websocket
+- `pulse`: who still answers: pings for all of them
 - `backlog`: what waits for a slow reader, and what is left out first
 - `cortex`: channels: join, leave, heartbeat, and the wishes of an agent
 - `errands`: queries and tools as tasks that can be interrupted

@@ -90,7 +90,8 @@ async def _admitted(
         talk = Cortex(exchange, link, how, address, token).run
     opened(link)
     try:
-        await link.run(talk)
+        with exchange.pulse.felt(link):
+            await link.run(talk)
     except* Left:
         pass
 

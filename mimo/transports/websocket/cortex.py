@@ -55,7 +55,8 @@ class Cortex:
         """Until the peer has gone or we leave; then what runs is cancelled, or answered."""
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._wait_for_a_key)
+                if self._token is None:
+                    nursery.start_soon(self._wait_for_a_key)
                 try:
                     while True:
                         await self._take(await self._link.hear(), nursery)
@@ -71,7 +72,7 @@ class Cortex:
 
     async def _wait_for_a_key(self) -> None:
         await trio.sleep(JOIN_SECONDS)
-        if self._token is None and not self._channels:
+        if not self._channels:
             self._link.hang_up(NOT_ALLOWED, "nothing was joined with a key")
 
     def _still_welcome(self) -> bool:

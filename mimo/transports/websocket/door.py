@@ -65,6 +65,7 @@ class SynapseDoor:
             self._accepting = trio.CancelScope()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._exchange.herald.run)
+                nursery.start_soon(self._exchange.pulse.run)
                 with self._accepting:
                     await trio.serve_listeners(self._serve, accepted, handler_nursery=nursery)
                 await trio.sleep_forever()  # drained: who is still here is answered

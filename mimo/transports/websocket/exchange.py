@@ -16,6 +16,7 @@ from mimo.transports.http.guard import Guard
 from mimo.transports.websocket.herald import Herald
 from mimo.transports.websocket.lanes import Lanes
 from mimo.transports.websocket.presence import Presences
+from mimo.transports.websocket.pulse import Pulse
 
 # One question, all stores: the question, who asks, and how many seconds there are. Raises only MimoError.
 Ask: TypeAlias = Callable[[str, Call, float | None], Awaitable[JsonObject]]
@@ -45,6 +46,7 @@ class Exchange:
     lanes: Lanes
     caps: Caps = Caps()
     presences: Presences = field(default_factory=Presences)
+    pulse: Pulse = field(default_factory=Pulse)
     held: Counter[str] = field(default_factory=Counter[str])
 
     @contextmanager

@@ -15,8 +15,6 @@ from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from mimo.transports.websocket.backlog import Backlog, Lost, Weight
 
-# A peer that says nothing for a ping and its patience is gone: 40 s, and never more than 60.
-PING_SECONDS = 20.0
 PONG_SECONDS = 20.0
 # One message, on its way to a client that reads slowly.
 WRITE_SECONDS = 20.0
@@ -57,6 +55,8 @@ class Link:
         self._writes_nothing = False
         self._doing = trio.CancelScope()
         self._hearing: trio.CancelScope | None = None
+        self._nursery: trio.Nursery | None = None
+        self._pinging = False
         self._code: tuple[int, str] | None = None
         self._abrupt = False
         self._cut = False
@@ -104,6 +104,14 @@ class Link:
             raise Left
         return message
 
+    def ping(self) -> None:
+        """Is the peer there, and still welcome? Never waits; who does not answer is hung up on."""
+        if not self.still_welcome():
+            self.hang_up(NOT_ALLOWED, "this key opens nothing any more")
+        elif self._nursery is not None and not self._pinging:
+            self._pinging = True
+            self._nursery.start_soon(self._ping)
+
     def leave(self) -> None:
         """Hear nothing more; what runs is answered, and then the link closes with 1001."""
         self.leaving = True
@@ -121,8 +129,8 @@ class Link:
         """Talk until it ends, and close. Cancelling it closes with 1001."""
         try:
             async with trio.open_nursery() as nursery:
+                self._nursery = nursery
                 nursery.start_soon(self._write)
-                nursery.start_soon(self._ping)
                 with self._doing:
                     await do()
                 if self._code is None:
@@ -133,6 +141,7 @@ class Link:
                 self._cut |= patience.cancelled_caught  # in the middle of a message there is no other
                 nursery.cancel_scope.cancel()
         finally:
+            self._nursery = None
             code, reason = self._code or (GOING_AWAY, "mimo is going down")
             if not self._cut:
                 with trio.move_on_after(CLOSE_SECONDS, shield=True):
@@ -180,17 +189,15 @@ class Link:
         return self._backlog.take()
 
     async def _ping(self) -> None:
-        while True:
-            await trio.sleep(PING_SECONDS)
-            if not self.still_welcome():
-                self.hang_up(NOT_ALLOWED, "this key opens nothing any more")
-            with trio.move_on_after(PONG_SECONDS) as patience:
-                try:
-                    await self._socket.ping()
-                except ConnectionClosed:
-                    return
-            if patience.cancelled_caught:
-                self._give_up()
+        with trio.move_on_after(PONG_SECONDS) as patience:
+            try:
+                await self._socket.ping()
+            except ConnectionClosed:
+                return
+            finally:
+                self._pinging = False
+        if patience.cancelled_caught:
+            self._give_up()
 
     def _give_up(self) -> None:
         """The peer neither reads nor answers: it would not see a goodbye either."""
