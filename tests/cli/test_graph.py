@@ -68,6 +68,8 @@ def test_the_graph_is_shown_drawn_and_served(serve: Callable[..., Any], mimo: Mi
     assert rest("GET", f"/v1/graph/facts/{fact}?graph=user")[1]["said"][0]["speaker"]
     assert rest("GET", "/v1/graph?graph=user")[1]["asserted"] >= 1
     assert rest("DELETE", f"/v1/graph/facts/{fact}?graph=user")[1]["retracted"] == [fact]
+    asked = rest("POST", "/v1/graph/ask", {"graph": "user", "text": "what does Git depend on?"})[1]
+    assert (asked["by"], asked["results"]) == ("memories", [])
     assert rest("POST", "/v1/graph/query", {"graph": "nowhere"})[0] == 404
     assert rest("POST", "/v1/graph/path", {"graph": "user"})[0] == 422
     assert rest("POST", "/v1/graph/infer", {"graph": "user"})[0] == 200

@@ -61,7 +61,7 @@ class Model:
         self._to = address(url, "/chat/completions")
         self._model, self._key, self._seconds = model, key, seconds
         self._breaker = Breaker(
-            "upstream",
+            "reading",
             failures=3,
             rest=rest,
             trials=1,

@@ -26,6 +26,7 @@ _ASKED = {
     "why": "The proof of a fact, to the sentence and who said it.",
     "resolve": "Which thing a mention is, or could be.",
     "suggest": "At most two facts that bear on text.",
+    "ask": "A question in plain words, as text: facts, and where none is known, memories.",
 }
 _DONE = {
     "retract": "Take back facts (ids, or what fits) or rules, with what follows from them.",
