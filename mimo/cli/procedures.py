@@ -43,7 +43,7 @@ def run(words: Words) -> int:
     asked: dict[str, Any] = {
         "operation": "run",
         "name": words.text("NAME"),
-        "input": arguments(words.all("KEY=VALUE"), {}),
+        "input": _input(words),
         "wait": float(words.number("wait", 20)),
     }
     for option in ("version", "key"):
@@ -143,6 +143,19 @@ def _call(words: Words, asked: dict[str, Any], *, tool: str = "procedure", by_st
         return OK
     status = answer.data["status"] if as_json else answer.text.partition(": ")[2].partition(",")[0]
     return OK if status in WELL else FAILED
+
+
+def _input(words: Words) -> dict[str, Any]:
+    """Values as the procedure's input schema wants them: a number stays a text where it wants a text."""
+    pairs = words.all("KEY=VALUE")
+    if not pairs:
+        return {}
+    asked: dict[str, Any] = {"operation": "get", "name": words.text("NAME"), "format": "json"}
+    if words.text("version"):
+        asked["version"] = words.text("version")
+    with Daemon(words.home, start=True) as daemon:
+        definition = daemon.tool("procedure_look", asked).data["definition"]
+    return arguments(pairs, definition.get("input", {}))
 
 
 def _named(path: str) -> str:

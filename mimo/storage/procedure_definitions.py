@@ -73,22 +73,23 @@ def define(
             (name, *version, body, hash_, source, by.now),
         )
         id_ = db.last_insert_rowid()
-    latest = rows(
-        db,
-        "SELECT id FROM procedure_definitions WHERE name = ? AND active = 1 ORDER BY major DESC, minor DESC LIMIT 1",
-        (name,),
-    )[0][0]
-    if latest == id_:
-        _forget_engrams(db, name, by, retell)
-        engram, _ = add_engrams(db, namespace, [draft], by.now, by.action)[0]
-        run(db, "UPDATE procedure_definitions SET engram_id = ? WHERE id = ?", (engram, id_))
+    latest = version_of(db, name, None)
+    if latest is not None and latest.id == id_:
+        _remember(db, latest, namespace, draft, by, retell)
     return id_, not known
 
 
 def deactivate(
-    db: apsw.Connection, name: str, version: tuple[int, int] | None, by: By, retell: Retell
+    db: apsw.Connection,
+    name: str,
+    version: tuple[int, int] | None,
+    following: tuple[int, str, Draft] | None,
+    by: By,
+    retell: Retell,
 ) -> list[tuple[int, int]]:
     """The versions that begin no more runs: this one, or all. Those that run finish.
+
+    `following` is the version that will be the latest, with the namespace and the draft by which it is found then.
 
     Raises:
         NotFound: there is none.
@@ -107,8 +108,11 @@ def deactivate(
             db, "UPDATE procedure_definitions SET active = 0 WHERE name = ? AND major = ? AND minor = ?",
             (name, *each),
         )  # fmt: skip
-    if value(db, "SELECT 1 FROM procedure_definitions WHERE name = ? AND active = 1", (name,)) is None:
+    latest = version_of(db, name, None)
+    if latest is None:
         _forget_engrams(db, name, by, retell)
+    elif following is not None and latest.id == following[0] and latest.engram_id is None:
+        _remember(db, latest, following[1], following[2], by, retell)
     return gone
 
 
@@ -149,6 +153,14 @@ def any_defined(db: apsw.Connection) -> bool:
 
 def names(db: apsw.Connection) -> list[str]:
     return [row[0] for row in rows(db, "SELECT DISTINCT name FROM procedure_definitions ORDER BY name")]
+
+
+def _remember(
+    db: apsw.Connection, latest: Kept, namespace: str, draft: Draft, by: By, retell: Retell
+) -> None:
+    _forget_engrams(db, latest.name, by, retell)
+    engram, _ = add_engrams(db, namespace, [draft], by.now, by.action)[0]
+    run(db, "UPDATE procedure_definitions SET engram_id = ? WHERE id = ?", (engram, latest.id))
 
 
 def _forget_engrams(db: apsw.Connection, name: str, by: By, retell: Retell) -> None:

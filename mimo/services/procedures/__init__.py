@@ -13,7 +13,7 @@ ending.py       how a run ends, and what it takes back before
 acting.py       how a state is entered and its action begins; turn.py is one turn of the engine
 runner.py       the driver: saves first (saving.py), then acts; live.py is a run in memory, places.py how many
                 at once, children.py the runs that runs begin, timers.py wakes what waits, clock.py never goes back, calling.py calls a tool
-registry.py     what is defined, by tool, REST, shell or file; found_as.py is how memory_search finds it
+registry.py     what is defined, by tool, REST, shell or file; and how memory_search finds it
 folder.py       files in a directory, followed while they change
 starting.py     new runs, and children, begun once
 pictures.py     a definition as Mermaid or SVG, the current state lit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial
@@ -22,6 +23,7 @@ from mimo.services.procedures import news
 from mimo.services.procedures.calling import Find
 from mimo.storage import procedure_definitions as stored
 from mimo.storage.database import Database
+from mimo.storage.engrams.add import Draft
 from mimo.storage.engrams.changes import By
 from mimo.storage.procedure_definitions import Kept
 from mimo.tool import Client
@@ -57,14 +59,7 @@ class Registry:
         definition = made.definition
         major, minor = (int(part) for part in definition.version.split("."))
         now = self._clock()
-        item = Item(
-            content=_as_memory(definition),
-            kind="procedure",
-            tags=["procedure"],
-            reference=f"procedure:{definition.name}",
-        )
-        # It does not fade: it is forgotten when no version of it can be run any more.
-        draft = replace(drafted([item], client, now)[0].draft, protected=True)
+        draft = _draft(definition, client, now)
         by = By(now, secrets.token_hex(8), client.name)
         _, new = await self._database.write(
             stored.define, definition.name, (major, minor), made.text, made.hash, source or client.name, USER, draft,
@@ -92,7 +87,15 @@ class Registry:
         """
         by = By(self._clock(), secrets.token_hex(8), client.name)
         number = None if version is None else cast("tuple[int, int]", tuple(map(int, version.split("."))))
-        gone = await self._database.write(stored.deactivate, name, number, by, extra_of, frees=True)
+        following = None
+        others = [each for each in await self.all() if each.name == name and each.active]
+        after = next((each for each in others if (each.major, each.minor) != number), None)
+        if number is not None and after is not None:
+            with suppress(Unusable):  # who cannot be read is not described anew
+                following = after.id, USER, _draft(await self.of(after.id, after), client, by.now)
+        gone = await self._database.write(
+            stored.deactivate, name, number, following, by, extra_of, frees=True
+        )
         told = [f"{major}.{minor}" for major, minor in gone]
         if told:
             self._events.publish(news.Deactivated(name, tuple(told)))
@@ -154,6 +157,17 @@ class Registry:
 
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
         return await trio.to_thread.run_sync(work, limiter=self._limiter)
+
+
+def _draft(definition: Definition, client: Client, now: int) -> Draft:
+    """Its memory. It does not fade: it is forgotten when no version of it can be run any more."""
+    item = Item(
+        content=_as_memory(definition),
+        kind="procedure",
+        tags=["procedure"],
+        reference=f"procedure:{definition.name}",
+    )
+    return replace(drafted([item], client, now)[0].draft, protected=True)
 
 
 def _as_memory(definition: Definition) -> str:

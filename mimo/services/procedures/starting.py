@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mimo.errors import InvalidArguments, MimoError
+from mimo.errors import Conflict, InvalidArguments, MimoError
 from mimo.services.procedures.calling import client_json, trouble_of
 from mimo.services.procedures.happenings import Bear, Began, Failed, Resume
 from mimo.services.procedures.live import Live, ended_child, run_of, saved_of
@@ -45,7 +45,7 @@ class Starting:
         """The id of a run that is durable, and under way. The same key gives the same run.
 
         Raises:
-            NotFound, InvalidArguments: nothing was begun.
+            NotFound, InvalidArguments, Conflict: nothing was begun.
             Unavailable: procedures are not running.
         """
         self._runner.require_running()
@@ -53,6 +53,10 @@ class Starting:
         if kept is not None and (before := await self._database.outcome(kept)) is not None:
             return before.result[0]
         row, definition = await self._registry.look_up(name, version)
+        if not row.active:
+            raise Conflict(
+                f"{name} {version} is deactivated and begins no more runs; to define it again brings it back"
+            )
         return await self._begin(row, definition, given, client, None, 0, kept)
 
     async def _begin(
@@ -98,6 +102,11 @@ class Starting:
         try:
             if parent.run.depth + 1 >= DEEPEST:
                 raise InvalidArguments(f"procedures call each other more than {DEEPEST} deep")
+            # Begun before mimo ended: it goes on, though its procedure may be deactivated by now.
+            if (id_ := await self._database.read(stored.child_of, of)) is not None:
+                if (there := await self._database.read(stored.found, id_)) is not None:
+                    _go_on(self._runner, there)
+                return
             row, child = await self._registry.look_up(bear.procedure, bear.version)
             await self._begin(row, child, bear.input, parent.client, of, parent.run.depth + 1, None)
         except MimoError as error:

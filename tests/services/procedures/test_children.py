@@ -109,6 +109,17 @@ async def test_a_child_that_was_to_stop_when_mimo_was_killed_stops_when_it_begin
     assert idle.hand.done == ["first", "inner", "not inner", "not first"]
 
 
+async def test_a_child_goes_on_after_a_restart_though_its_procedure_was_deactivated(
+    idle: Any, autojump_clock: Clock
+) -> None:
+    async with idle.running():
+        run, _ = await begun(idle)
+        await idle.data("deactivate", name="inner")
+    async with idle.restarted():
+        assert (await idle.ended(run))["status"] == "completed"
+    assert idle.hand.done == ["first", "inner"]
+
+
 async def test_a_child_whose_parent_has_ended_without_it_is_taken_back(
     idle: Any, autojump_clock: Clock
 ) -> None:

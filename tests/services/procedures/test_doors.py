@@ -14,6 +14,7 @@ import trio.testing
 from trio.abc import Clock
 
 from mimo.embedding.box import Box
+from mimo.errors import Conflict
 from mimo.services.memory.wiring import Wired, wired
 from mimo.storage import procedure_runs as stored
 from mimo.storage.sql import run as execute
@@ -118,6 +119,11 @@ async def test_a_procedure_is_found_by_its_name_and_what_it_is_for_as_long_as_it
     assert "Procedure garden (version 1.1)" in hit["content"]
     assert 'procedure(operation="run", name="garden")' in hit["content"]
     assert not any("tomatoes" in hit["content"] for hit in await found(house, "garden"))
+    await house.data("deactivate", name="garden", version="1.1")
+    (hit,) = [hit for hit in await found(house, "how do I water the tomatoes") if hit["kind"] == "procedure"]
+    assert "Procedure garden (version 1.0)" in hit["content"]
+    with pytest.raises(Conflict, match=r"garden 1.1 is deactivated"):
+        await house.data("run", name="garden", version="1.1")
     await house.data("deactivate", name="garden")
     assert not [hit for hit in await found(house, "garden cucumbers") if hit["kind"] == "procedure"]
     await house.data(
