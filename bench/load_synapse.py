@@ -1,4 +1,4 @@
-"""The WebSocket door under load: many agents at once, a broadcast to all of them, and one too many.
+"""The WebSocket door under load: many agents at once, interrupts, a broadcast to all of them, and one too many.
 
     python bench/load_synapse.py [--sockets 1000] [--seconds 10] [--json]
 
@@ -9,6 +9,7 @@ loopback, and the clients take their share of the same cores.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import math
 import os
@@ -238,6 +239,7 @@ async def measured(
         if len(agents) == 100:
             taken = await round_trips(agents, seconds, 200, bare=False)
             found |= {"100_p50_ms": ms(taken, 0.5), "100_p99_ms": ms(taken, 0.99)}
+            found |= await interrupts(agents, seconds, 50)
         agent = Agent(port, token, f"agent-{len(agents)}")
         began = time.perf_counter()
         assert await agent.connect(nursery) == 101
@@ -262,6 +264,39 @@ async def measured(
     found |= {"refused_p50_ms": ms(refusals, 0.5), "refused_max_ms": ms(refusals, 1.0)}
     found["seconds"] = round(time.perf_counter() - began_at, 1)
     return found
+
+
+async def interrupts(agents: Sequence[Agent], seconds: float, rate: float) -> dict[str, Any]:
+    """Agents ask and change their minds, `rate` a second in all: how long until the `result` says `interrupted`.
+
+    A query that was answered before it could be interrupted counts for nothing.
+    """
+    taken: list[float] = []
+    until = time.perf_counter() + seconds
+
+    async def one(agent: Agent, number: int) -> None:
+        mine = random.Random(number)
+        while time.perf_counter() < until:
+            await trio.sleep(mine.expovariate(rate / len(agents)))
+            await agent.ask("query", {"q": "what was said about the harbour", "ref": "q"})
+            began = time.perf_counter()
+            await agent.say(json.dumps(["1", "0", agent.topic, "interrupt", {"ref": "q"}]).encode())
+            while (heard := json.loads(await agent.hear()))[3] != "result":
+                pass
+            if heard[4]["status"] == "interrupted":
+                taken.append(time.perf_counter() - began)
+
+    async with trio.open_nursery() as nursery:
+        for number, agent in enumerate(agents):
+            nursery.start_soon(one, agent, number)
+    if not taken:
+        return {"interrupted": 0}
+    return {
+        "interrupted": len(taken),
+        "interrupt_p50_ms": ms(taken, 0.5),
+        "interrupt_p99_ms": ms(taken, 0.99),
+        "interrupt_max_ms": ms(taken, 1.0),
+    }
 
 
 async def broadcast(agents: Sequence[Agent]) -> float:
@@ -290,6 +325,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    gc.disable()  # a pause of the clients is none of the daemon's
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 4 * options.sockets + 200)), hard))
     with echo_server() as port:
