@@ -1,29 +1,35 @@
-"""The HTTP door under load: many users at once who search and add, and what the router costs beside quart-trio.
+"""The HTTP door under load: many users at once who search, ask and add, and what the router costs beside quart-trio.
 
-    python bench/load_http.py [--users 100] [--seconds 60] [--memories 10000] [--json]
+    python bench/load_http.py [--users 100] [--seconds 60] [--memories 10000] [--failing 10] [--json]
     python bench/load_http.py --router [--seconds 5]       (needs quart-trio)
 
-All of it on loopback, and the clients take their share of the same cores.
+All of it on loopback, and the clients take their share of the same cores. With --failing the vectors come from a
+service beside it that fails so many of a hundred calls, and every request that words alone can serve must be served.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import random
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import trio
 
+DIMENSION = 64
 WORDS = [
     f"{a}{b}"
     for a in "deploy build test kettle river garden invoice meeting tuesday harbour".split()
@@ -68,12 +74,59 @@ def sentence(chance: random.Random) -> str:
     return " ".join(chance.choices(WORDS, k=12))
 
 
+class Vectors:
+    """An embedder's service that speaks OpenAI's protocol, and fails so many of a hundred calls."""
+
+    def __init__(self, failing: float) -> None:
+        self.asked = self.failed = 0
+        chance, lock = random.Random(2), threading.Lock()
+        ours = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
+                with lock:
+                    ours.asked += 1
+                    fails = chance.random() * 100 < failing
+                    ours.failed += fails
+                data = [{"index": n, "embedding": direction(text)} for n, text in enumerate(texts)]
+                said = json.dumps({"error": {"message": "on purpose"}} if fails else {"data": data}).encode()
+                self.send_response(500 if fails else 200)
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", str(len(said)))
+                self.end_headers()
+                self.wfile.write(said)
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def settings(self) -> dict[str, str]:
+        url = f"http://127.0.0.1:{self._server.server_port}/v1"
+        told = {"PROVIDER": "openai", "URL": url, "MODEL": "directions", "DIMENSION": str(DIMENSION)}
+        return {f"MIMO_EMBEDDING__{name}": value for name, value in told.items()}
+
+
+def direction(text: str) -> list[float]:
+    """Texts that share words have near directions."""
+    total = [0.0] * DIMENSION
+    for word in text.split():
+        for place in range(8):
+            total[zlib.crc32(f"{place}{word}".encode()) % DIMENSION] += 1.0
+    length = math.sqrt(sum(each * each for each in total)) or 1.0
+    return [round(each / length, 6) for each in total]
+
+
 @contextmanager
-def daemon() -> Iterator[tuple[int, str, int]]:
+def daemon(chosen: dict[str, str]) -> Iterator[tuple[int, str, int]]:
     """Port, key and process of a daemon in a fresh directory."""
     with tempfile.TemporaryDirectory(prefix="mimo-") as folder:
         home = os.path.join(folder, "home")
-        more = {"MIMO_HTTP__PORT": "0", "MIMO_HTTP__ENABLED": "on", "MIMO_LOG__LEVEL": "error"}
+        more = {"MIMO_HTTP__PORT": "0", "MIMO_HTTP__ENABLED": "on", "MIMO_LOG__LEVEL": "error"} | chosen
         mimo = [sys.executable, "-m", "mimo"]
 
         def told(*words: str) -> str:
@@ -104,37 +157,43 @@ async def load(port: int, token: str, pid: int, users: int, seconds: float, memo
     for _ in range(0, memories, 500):
         status, told = await first.post(
             "/v1/memories",
-            {"items": [{"content": sentence(chance)} for _ in range(500)], "namespace": "load"},
+            {"items": [{"content": sentence(chance)} for _ in range(500)], "namespace": "user"},
         )
         assert status == 201, told
     deadline_for_vectors = time.perf_counter() + 300
     while time.perf_counter() < deadline_for_vectors:  # until the queue of the embedder is empty
-        _, told = await first.post("/v1/memories/search", {"query": "deploy1", "namespace": "load"})
+        _, told = await first.post("/v1/memories/search", {"query": "deploy1", "namespace": "user"})
         before = resident(pid)
         cpu = cpu_of(pid)
         await trio.sleep(1)
         if cpu_of(pid) - cpu < 0.2:
             break
-    taken: dict[str, list[float]] = {"search": [], "add": []}
+    taken: dict[str, list[float]] = {"search": [], "ask": [], "add": []}
     errors: list[str] = []
+    by_words = 0  # searches that were served without their vector
     until = time.perf_counter() + seconds
 
     async def one(number: int) -> None:
+        nonlocal by_words
         mine, user = random.Random(number), User(port, token)
         await trio.sleep(mine.random())
         while time.perf_counter() < until:
-            kind = "add" if mine.random() < 0.2 else "search"
+            kind = mine.choices(["search", "ask", "add"], [6, 2, 2])[0]
             began = time.perf_counter()
             if kind == "add":
                 status, told = await user.post(
-                    "/v1/memories", {"content": sentence(mine), "namespace": "load"}
+                    "/v1/memories", {"content": sentence(mine), "namespace": "user"}
                 )
+            elif kind == "ask":
+                question = f"What is known of {' and '.join(mine.choices(WORDS, k=3))}?"
+                status, told = await user.post("/v1/mimo/ask", {"query": question})
             else:
                 status, told = await user.post(
                     "/v1/memories/search",
-                    {"query": " ".join(mine.choices(WORDS, k=3)), "namespace": "load"},
+                    {"query": " ".join(mine.choices(WORDS, k=3)), "namespace": "user"},
                 )
             taken[kind].append(time.perf_counter() - began)
+            by_words += b"meaning did not run" in told or b'"did not run' in told
             if status not in {200, 201}:
                 errors.append(f"{status} {told[:80]!r}")
             await trio.sleep(mine.expovariate(1.0))  # a user thinks for a second
@@ -149,6 +208,7 @@ async def load(port: int, token: str, pid: int, users: int, seconds: float, memo
         "requests": len(everything),
         "errors": len(errors),
         "first_errors": errors[:3],
+        "searched_by_words_alone": by_words,
         **{f"{kind}_{name}": value for kind, its in taken.items() for name, value in shape(its).items()},
         **shape(everything),
         "resident_mb_before": round(before),
@@ -237,14 +297,20 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--memories", type=int, default=10_000)
+    parser.add_argument(
+        "--failing", type=float, help="of a hundred calls of an embedder's service, so many fail"
+    )
     parser.add_argument("--router", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if options.router:
         found = trio.run(compare_routers, min(options.seconds, 5))
     else:
-        with daemon() as (port, token, pid):
+        vectors = None if options.failing is None else Vectors(options.failing)
+        with daemon({} if vectors is None else vectors.settings()) as (port, token, pid):
             found = trio.run(load, port, token, pid, options.users, options.seconds, options.memories)
+        if vectors is not None:
+            found |= {"embedder_asked": vectors.asked, "embedder_failed": vectors.failed}
     if options.json:
         print(json.dumps(found))
     else:

@@ -119,20 +119,23 @@ class Asking:
         state, began = found.stores[store.name], time.perf_counter()
         with trio.move_on_at(until):
             try:
-                pieces = await store.find(found.text, call)
+                told = await store.find(found.text, call)
             except MimoError as error:
                 state |= {"status": FAILED, "why": error.message}
                 found.errors.append(error)
             except Exception as error:  # a bug in one store costs that store, and is told
                 log.exception("a bug in the store %s (%s)", store.name, call.id)
-                told = Broken(f"this failed by a bug of mimo; the log has it under {call.id}", id=call.id)
-                told.__cause__ = error
-                state |= {"status": FAILED, "why": told.message}
-                found.errors.append(told)
+                bug = Broken(f"this failed by a bug of mimo; the log has it under {call.id}", id=call.id)
+                bug.__cause__ = error
+                state |= {"status": FAILED, "why": bug.message}
+                found.errors.append(bug)
             else:
-                status = ABSENT if pieces is None else FOUND if pieces else NOTHING
-                state |= {"status": status, "found": len(pieces or ())}
-                found.pieces += pieces or ()
+                pieces = () if told is None else told.pieces
+                status = ABSENT if told is None else FOUND if pieces else NOTHING
+                state |= {"status": status, "found": len(pieces)}
+                if told is not None and told.note:
+                    state["why"] = told.note
+                found.pieces += pieces
         state["ms"] = round((time.perf_counter() - began) * 1000, 3)
 
     async def _said(self, query: str, pieces: Sequence[Piece], until: float) -> tuple[str | None, str]:
@@ -157,7 +160,11 @@ def decision_of(found: Gathered) -> dict[str, Any]:
     empty = [name for name in others if states[name]["status"] != FOUND]
     fell_back = bool(others) and empty == others
     words = {NOTHING: "found nothing", FAILED: "failed", CUT: "was cut at the deadline", FOUND: "answered"}
-    reason = "; ".join(f"{name} {words[states[name]['status']]}" for name in asked)
+    reason = "; ".join(
+        f"{name} {words[state['status']]}{f' ({why})' if (why := state.get('why')) else ''}"
+        for name, state in states.items()
+        if name in asked
+    )
     if fell_back:
         reason += "; so what there is comes from the memories"
     return {

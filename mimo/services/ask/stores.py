@@ -13,6 +13,7 @@ MEMORIES, FACTS, PROCEDURES = "memories", "facts", "procedures"
 MOST = 8
 USER = "user"
 _REFERENCE = "procedure:"
+_DID_NOT_RUN = "did not run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,14 @@ class Piece:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The best first. `note` says what did not run, where something did not."""
+
+    pieces: Sequence[Piece] = ()
+    note: str = ""
+
+
 class CallTool(Protocol):
     async def __call__(self, name: str, arguments: object, call: Call, /) -> Answer:
         """Raises only MimoError."""
@@ -42,7 +51,7 @@ class CallTool(Protocol):
 
 
 # What bears on a question; None when there is no such store yet.
-Find: TypeAlias = Callable[[str, Call], Awaitable[Sequence[Piece] | None]]
+Find: TypeAlias = Callable[[str, Call], Awaitable[Found | None]]
 # The things that a text names in a graph; None: there is no such graph.
 NamesIn: TypeAlias = Callable[[str, str], Awaitable[Sequence[str] | None]]
 
@@ -54,7 +63,7 @@ class Store:
 
 
 def memories(call_tool: CallTool) -> Store:
-    async def find(text: str, call: Call) -> Sequence[Piece]:
+    async def find(text: str, call: Call) -> Found:
         asked = {"query": text, "limit": MOST, "format": "json"}
         return _found(MEMORIES, await call_tool("memory_search", asked, call))
 
@@ -64,7 +73,7 @@ def memories(call_tool: CallTool) -> Store:
 def facts(call_tool: CallTool, names_in: NamesIn) -> Store:
     """Of the caller's graph and of that about the person."""
 
-    async def find(text: str, call: Call) -> Sequence[Piece] | None:
+    async def find(text: str, call: Call) -> Found | None:
         found, there = list[Piece](), False
         for graph in dict.fromkeys([call.client.namespace, USER]):
             names = await names_in(text, graph)
@@ -74,7 +83,7 @@ def facts(call_tool: CallTool, names_in: NamesIn) -> Store:
             asked = {"operation": "ask", "text": text, "graph": graph, "limit": MOST, "format": "json"}
             told: Any = (await call_tool("knowledge_ask", asked, call)).data
             found += [_fact(each, graph) for each in told["results"]]
-        return found if there else None
+        return Found(found) if there else None
 
     return Store(FACTS, find)
 
@@ -82,21 +91,30 @@ def facts(call_tool: CallTool, names_in: NamesIn) -> Store:
 def procedures(call_tool: CallTool, any_defined: Callable[[], Awaitable[bool]]) -> Store:
     """By name, by what they are for and by what they do: their definitions are memories, too."""
 
-    async def find(text: str, call: Call) -> Sequence[Piece] | None:
+    async def find(text: str, call: Call) -> Found | None:
         if not await any_defined():
             return None
         asked = {"query": text, "limit": MOST, "kinds": ["procedure"], "namespace": USER, "format": "json"}
         found = _found(PROCEDURES, await call_tool("memory_search", asked, call))
-        return [each for each in found if any(r.startswith(_REFERENCE) for r in each.more["references"])]
+        ours = [each for each in found.pieces if _is_procedure(each.more)]
+        return Found(ours, found.note)
 
     return Store(PROCEDURES, find)
 
 
-def _found(store: str, answer: Answer) -> Sequence[Piece]:
+def _found(store: str, answer: Answer) -> Found:
     told: Any = answer.data
+    # Without its vectors a search goes by words alone, which finds less.
+    meaning = told["arms"].get("meaning", "")
+    note = f"meaning {meaning}" if meaning.startswith(_DID_NOT_RUN) else ""
     if told["abstained"]:
-        return ()
-    return [Piece(store, each["id"], each["content"], each["score"], each) for each in told["results"]]
+        return Found(note=note)
+    pieces = [Piece(store, each["id"], each["content"], each["score"], each) for each in told["results"]]
+    return Found(pieces, note)
+
+
+def _is_procedure(told: JsonObject) -> bool:
+    return any(each.startswith(_REFERENCE) for each in told["references"])
 
 
 def _fact(told: JsonObject, graph: str) -> Piece:

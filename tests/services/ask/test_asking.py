@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from mimo.errors import Unavailable
 from mimo.services.ask.asking import Asking
-from mimo.services.ask.stores import FACTS, MEMORIES, PROCEDURES, Piece, Store
+from mimo.services.ask.stores import FACTS, MEMORIES, PROCEDURES, Found, Piece, Store, memories
 from mimo.services.ask.threads import Threads, refers_back
-from mimo.tool import Call, Client
+from mimo.tool import Answer, Call, Client
 
 from .conftest import Open
 
@@ -20,14 +20,11 @@ CALL = Call("q1", Client(name="tests"))
 
 
 def store(name: str, *pieces: Piece, seconds: float = 0, error: Exception | None = None) -> Store:
-    asked: list[str] = []
-
-    async def find(text: str, call: Call) -> list[Piece]:
-        asked.append(text)
+    async def find(text: str, call: Call) -> Found:
         await trio.sleep(seconds)
         if error is not None:
             raise error
-        return list(pieces)
+        return Found(pieces)
 
     return Store(name, find)
 
@@ -136,6 +133,20 @@ async def test_a_store_that_fails_costs_only_itself(error: Exception, autojump_c
 async def test_where_all_fail_the_question_fails(autojump_clock: Any) -> None:
     with pytest.raises(Unavailable, match="disk"):
         await Asking([store(MEMORIES, error=Unavailable("the disk"))]).ask("tea?", CALL)
+
+
+async def test_a_search_by_words_alone_says_so() -> None:
+    """The embedder's service is down: words find it, and the answer says what did not run."""
+    arms = {"words": "ran", "meaning": "did not run: the service is away"}
+    hit = {"id": "m1", "content": "tea", "score": 0.9, "references": []}
+
+    async def call_tool(name: str, arguments: object, call: Call) -> Answer:
+        await trio.lowlevel.checkpoint()
+        return Answer(data={"results": [hit], "arms": arms, "abstained": False})
+
+    told = await Asking([memories(call_tool)]).ask("tea?", CALL)
+    assert [each["content"] for each in told["results"]] == ["tea"]
+    assert "the service is away" in told["router_decision"]["reason"]
 
 
 async def test_a_procedure_is_not_told_twice(autojump_clock: Any) -> None:
