@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mimo.choices import Http, Settings
 from mimo.embedding.box import Box
@@ -24,7 +24,6 @@ from mimo.resilience import BreakerChanged
 from mimo.services.ask import stores
 from mimo.services.ask.asking import SECONDS, Asking
 from mimo.services.ask.chatting import Chatting
-from mimo.services.ask.upstream import Upstream
 from mimo.services.memory.carried_lines import memory_line
 from mimo.services.memory.controls import Controls
 from mimo.services.memory.names import name_of, number_of
@@ -51,6 +50,9 @@ from mimo.transports.websocket.door import SynapseDoor
 from mimo.transports.websocket.exchange import Caps, Exchange
 from mimo.transports.websocket.herald import Herald
 from mimo.transports.websocket.lanes import Lanes
+
+if TYPE_CHECKING:
+    from mimo.services.ask.upstream import Upstream
 
 # Of a Synapse query's time, so much is for the way back: its own deadline tells it that nothing came.
 WAY_BACK = 0.1
@@ -96,6 +98,8 @@ def upstream_of(settings: Settings, on_change: Callable[[BreakerChanged], None])
         return None
     if not upstream.model:
         raise Unusable("upstream.url is set, so set upstream.model too")
+    from mimo.services.ask.upstream import Upstream  # an HTTP client, which who has no model does not need
+
     key = upstream.key.get_secret_value() or None
     return Upstream(upstream.url, upstream.model, key, seconds=upstream.silence_seconds, on_change=on_change)
 

@@ -7,15 +7,17 @@ down nothing is said in its name: who wants the memory instead asks for `mimo`.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 
 from mimo.errors import MimoError
 from mimo.services.ask.asking import Asking
 from mimo.services.ask.texts import answer_text, preface
-from mimo.services.ask.upstream import Upstream
 from mimo.tool import Call
+
+if TYPE_CHECKING:
+    from mimo.services.ask.upstream import Upstream
 
 NAME = "mimo"
 SECONDS = 10.0

@@ -168,13 +168,24 @@ def upstream() -> dict[str, Any]:
 
 
 @pytest.fixture
-def house(home: Home, upstream: dict[str, Any]) -> Iterator[House]:
+def embedding() -> dict[str, Any]:
+    """As `upstream`."""
+    return {}
+
+
+@pytest.fixture
+def house(home: Home, upstream: dict[str, Any], embedding: dict[str, Any]) -> Iterator[House]:
     """At rest, and built before a loop runs: building takes a while."""
     os.mkdir(home, 0o700)
     listening = bind(home)
     on = {"port": 0, "enabled": "on"}
     settings = Settings.model_validate(
-        {"http": on, "synapse": on, "upstream": {**upstream, "reads_facts": False}}
+        {
+            "http": on,
+            "synapse": on,
+            "upstream": {**upstream, "reads_facts": False},
+            "embedding": embedding,
+        }
     )
     yield build(home, lambda: settings, listening=[listening])
     listening.close()

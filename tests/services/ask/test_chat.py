@@ -50,6 +50,16 @@ async def test_chat_answers_from_memory(door: Open) -> None:
     assert "Nothing" in (none.choices[0].message.content or "")
 
 
+@pytest.mark.parametrize(
+    "embedding", [{"provider": "openai", "url": "http://127.0.0.1:1/v1", "model": "gone", "dimension": 8}]
+)
+async def test_without_its_embedder_it_answers_by_words(door: Open, embedding: dict[str, Any]) -> None:
+    await door.remember(HARBOUR)
+    told = await door.openai.chat.completions.create(model="mimo", messages=ASKS)
+    assert HARBOUR in (told.choices[0].message.content or "")
+    assert HARBOUR in json.dumps((await door.ask("When does the harbour close?"))["results"])
+
+
 async def test_chat_streams_from_memory(door: Open) -> None:
     await door.remember(
         HARBOUR, "The harbour master is called Ilse, and closes the harbour " + "gladly " * 60
