@@ -106,17 +106,31 @@ def _arrow(one: tuple[int, int], other: tuple[int, int], label: str) -> str:
         x1, y1, x2 = x1 + WIDTH // 2, y1 + HEIGHT, x2 + WIDTH // 2
         middle = (y1 + y2) // 2
         line = f"M{x1} {y1}C{x1} {middle} {x2} {middle} {x2} {y2}"
-        at = ((x1 + x2) // 2, middle + 4)
-    else:  # up or along: around the left side
+        # A third of the way down the curve: in the middle those that cross would lie upon each other.
+        at = (x1 + round(0.28 * (x2 - x1)), y1 + round(0.38 * (y2 - y1)) + 4)
+    elif other[1] == one[1]:  # along: straight to a neighbour, over the heads of those between
+        back = 1 if x2 > x1 else -1
+        if abs(one[0] - other[0]) == 1:
+            x1, x2, y = (x1 + WIDTH, x2, y1 + 14) if back == 1 else (x1, x2 + WIDTH, y1 + 32)
+            line = f"M{x1} {y}L{x2} {y}"
+            at = ((x1 + x2) // 2, y - 5)
+        else:
+            x1, x2 = x1 + WIDTH // 2 + 20 * back, x2 + WIDTH // 2 - 20 * back
+            line = f"M{x1} {y1}C{x1 + 30 * back} {y1 - 34} {x2 - 30 * back} {y1 - 34} {x2} {y1}"
+            at = ((x1 + x2) // 2, y1 - 30)
+    else:  # up: from side to side, so that it does not lie on the way down
         y1, y2 = y1 + HEIGHT // 2, y2 + HEIGHT // 2
-        bend = min(x1, x2) - 24
-        line = (
-            f"M{x1} {y1}C{bend} {y1} {bend} {y2} {x2} {y2}" if x1 <= x2 else f"M{x1} {y1}L{x2 + WIDTH} {y2}"
-        )
-        at = ((x1 + x2 + (WIDTH if x1 > x2 else -40)) // 2, (y1 + y2) // 2 - 6)
+        if x1 == x2:  # around the left
+            line = f"M{x1} {y1}C{x1 - 40} {y1} {x1 - 40} {y2} {x2} {y2}"
+            at = (x1 + 24, y1 - HEIGHT // 2 - 8)
+        else:
+            x1, x2 = (x1, x2 + WIDTH) if x1 > x2 else (x1 + WIDTH, x2)
+            line = f"M{x1} {y1}C{(x1 + x2) // 2} {y1} {(x1 + x2) // 2} {y2} {x2} {y2}"
+            at = ((x1 + x2) // 2, (y1 + y2) // 2 - 6)
     return (
         f'<path d="{line}" fill="none" stroke="#6b7a90" stroke-width="1.4" marker-end="url(#tip)"/>'
-        f'<text x="{at[0]}" y="{at[1]}" text-anchor="middle" fill="#456" font-size="11">{text}</text>'
+        f'<text x="{at[0]}" y="{at[1]}" text-anchor="middle" fill="#456"'
+        f' font-size="11" stroke="#fff" stroke-width="3" paint-order="stroke">{text}</text>'
     )
 
 
