@@ -230,6 +230,14 @@ class DoorContract:
             for number in range(20):
                 assert await line.response() == (200, f"/echo/{number}".encode())
 
+    @pytest.mark.parametrize("path", ["/echo", "/deaf"])
+    async def test_requests_with_bodies_may_be_pipelined_too(self, path: str) -> None:
+        async with self.running() as door, door.client() as line:
+            await line.say(request(path, "POST", b"body") * 3 + request("/echo"))
+            for _ in range(3):
+                assert await line.response() == ((200, b"body") if path == "/echo" else (401, b"deaf"))
+            assert await line.response() == (200, b"/echo")
+
     async def test_requests_may_come_byte_by_byte(self) -> None:
         async with self.running() as door, door.client() as line:
             for byte in request("/echo", "POST", b"body"):

@@ -473,6 +473,24 @@ async def test_bad_bodies_get_the_right_answer(door: Open, body: bytes, status: 
     error(await door.client.post("/v1/mimo/tool", content=body, headers=JSON), status)
 
 
+async def test_no_request_can_hide_in_another(door: Open) -> None:
+    """A proxy that goes by one length, and we by the other, would not see the second request."""
+    hidden = f"GET /v1/memories HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {door.token}\r\n\r\n"
+    head = (
+        "POST /v1/mimo/tool HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        f"authorization: Bearer {door.token}\r\ncontent-length: {len(hidden) + 5}\r\n"
+        "transfer-encoding: chunked\r\n\r\n0\r\n\r\n"
+    )
+    said = b""
+    async with await trio.open_tcp_stream("127.0.0.1", httpx.URL(door.url).port or 0) as stream:
+        await stream.send_all((head + hidden).encode())
+        with trio.fail_after(PATIENCE):
+            while data := await stream.receive_some():
+                said += data
+    assert said.startswith(b"HTTP/1.1 400 ")
+    assert said.count(b"HTTP/1.1") == 1
+
+
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "MIMO"])
 async def test_a_method_that_does_not_fit_is_told_which_does(door: Open, method: str) -> None:
     refused = await door.client.request(method, "/v1/mimo/tool")

@@ -148,6 +148,12 @@ class Router:
             return _failed(status_of(error), problem_of(error, said.id), headers)
 
     async def _admitted(self, said: _Said, scope: Any, receive: Receive) -> Reply | None:
+        if {
+            "content-length",
+            "transfer-encoding",
+        } <= said.headers.keys():  # a proxy may have read it otherwise
+            two = "the body has two lengths: send Content-Length or Transfer-Encoding"
+            raise Refused(400, "two_lengths", two, connection="close")
         self._guard.require_our_host(said.headers, said.id, said.address)
         routes, parts = self._find(said.path)
         method = "GET" if said.method == "HEAD" else said.method
