@@ -30,8 +30,9 @@ T = TypeVar("T")
 MOST_IN_MEMORY = 100_000
 # Of one graph that changed so often meanwhile, it is as quick to read all of it again.
 MOST_CHANGES = 20_000
-# So many facts to draw from are drawn from without a thread: some milliseconds.
-DRAWN_AT_ONCE = 8
+# So many facts from which nothing follows are noted without a thread. From a single one of which something does,
+# everything may follow.
+NOTED_AT_ONCE = 8
 # Written together; others write in between.
 PORTION = 2_000
 # The row of a premise that was not written, because one of its own had fallen.
@@ -210,7 +211,7 @@ class Graphs:
             if loaded.stale:
                 await trio.to_thread.run_sync(inference.draw_all, limiter=self._limiter)
                 loaded.stale = False
-            elif len(inference.work.fresh) + len(inference.work.lost) <= DRAWN_AT_ONCE:
+            elif inference.work.few(NOTED_AT_ONCE, inference.rules.set_off_by):
                 inference.draw()
             else:
                 await trio.to_thread.run_sync(inference.draw, limiter=self._limiter)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -36,7 +36,14 @@ class Work:
     # Facts whose conclusion is different from what is written, with the row that held it.
     changed: dict[Key, Fact] = field(default_factory=dict[Key, Fact])
     withdrawn: dict[Key, int] = field(default_factory=dict[Key, int])
-    everything: bool = False
+
+    def few(self, most: int, consequential: Container[str]) -> bool:
+        """Whether there is little to do: nothing was lost, and the few fresh facts are of predicates without rules."""
+        return (
+            not self.lost
+            and len(self.fresh) <= most
+            and not any(fact.predicate in consequential for fact in self.fresh)
+        )
 
 
 class Inference:
