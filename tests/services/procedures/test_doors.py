@@ -18,6 +18,7 @@ from mimo.errors import Conflict
 from mimo.services.memory.wiring import Wired, wired
 from mimo.storage import procedure_runs as stored
 from mimo.storage.sql import run as execute
+from mimo.transports.websocket.herald import Herald
 
 EXAMPLES = Path(__file__).parents[3] / "docs" / "how-to" / "procedures"
 WAIT = {
@@ -98,6 +99,29 @@ async def test_the_approval_reminds_once_and_remembers_the_decision(
     told = await house.ended(late)
     assert told["status"] == "failed"
     assert (await house.kinds(late)).count("log") == 1
+
+
+async def test_a_channel_that_subscribed_hears_each_step_of_a_run(house: Any, autojump_clock: Clock) -> None:
+    herald = Herald(house.events)
+    heard: list[dict[str, Any]] = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(herald.run)
+        herald.listen("a channel", ["procedure:update"], lambda kind, text: heard.append(json.loads(text)))
+        ask = {"type": "await", "approval": "Well?"}
+        await house.define(
+            {
+                "a": {
+                    "action": ask,
+                    "transitions": [{"event": each, "to": "ok"} for each in ("approved", "rejected")],
+                }
+            }
+        )
+        run = await house.start()
+        await house.data("signal", run=run, event="approved")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        nursery.cancel_scope.cancel()
+    told = [(each["run"], each["state"], each["status"], each["prompt"]) for each in heard]
+    assert told == [(run, "a", "waiting", "Well?"), (run, "ok", "completed", "")]
 
 
 async def test_a_procedure_is_found_by_its_name_and_what_it_is_for_as_long_as_it_can_be_run(
