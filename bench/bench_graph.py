@@ -20,7 +20,7 @@ from mimo.home import Home
 from mimo.observability.events import Events
 from mimo.services.graph.arguments import Knowledge
 from mimo.services.graph.doorstep import Doorstep
-from mimo.services.graph.views import Wanted
+from mimo.services.graph.views import View, Wanted
 from mimo.services.graph.walking import shortest, walk
 from mimo.services.memory.moments import now_ms
 from mimo.storage.database import Database
@@ -206,16 +206,27 @@ async def walks(house: House, count: int, depth: int, rounds: int) -> dict[str, 
     def note(into: dict[str, list[float]], name: str, seconds: float) -> None:
         into.setdefault(name, []).append(seconds)
 
-    for _ in range(20 * rounds):
+    touched: list[int] = []
+
+    def hops(view: View, start: str) -> None:
+        walk(view, start, "out", depth, 1_000_000)
+        touched.append(view.touched)
+
+    async def recursive(start: str) -> None:
+        began = time.perf_counter()
+        await house.database.read(rows, RECURSIVE, (start, depth, graph))
+        note(theirs, f"recursive_sql_{depth}_hops", time.perf_counter() - began)
+
+    for turn in range(20 * rounds):
         start, end = (f"n{pick.randrange(count // 5)}" for _ in range(2))
         wanted = Wanted(now_ms())
+        if turn % 2:  # who comes first reads the pages for the other
+            await recursive(start)
         for name, question in (
             ("lookup", lambda s=start: parts.asking.facts(graph, s, None, None)),
             (
                 f"{depth}_hops",
-                lambda s=start, w=wanted: parts.graphs.ask(
-                    graph, w, lambda v: walk(v, s, "out", depth, 1_000_000)
-                ),
+                lambda s=start, w=wanted: parts.graphs.ask(graph, w, lambda v: hops(v, s)),
             ),
             (
                 "path",
@@ -227,9 +238,8 @@ async def walks(house: House, count: int, depth: int, rounds: int) -> dict[str, 
             began = time.perf_counter()
             await question()
             note(mine, name, time.perf_counter() - began)
-        began = time.perf_counter()
-        await house.database.read(rows, RECURSIVE, (start, depth, graph))
-        note(theirs, f"recursive_sql_{depth}_hops", time.perf_counter() - began)
+        if not turn % 2:
+            await recursive(start)
         if peers is not None:
             asked = {
                 "lookup": peers.lookup(start),
@@ -246,6 +256,7 @@ async def walks(house: House, count: int, depth: int, rounds: int) -> dict[str, 
                         continue  # seconds each
                     [seconds] = timed(work, 1)
                     note(theirs, f"{peer}_{question_name}", seconds)
+    told["touched_by_a_walk"] = statistics.median(touched)
     for into in (mine, theirs):
         for name, seconds in sorted(into.items()):
             told[f"{'' if into is theirs else 'mimo_'}{name}_p50_ms"] = percentile(seconds, 50)
