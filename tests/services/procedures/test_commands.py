@@ -9,7 +9,7 @@ import trio
 from trio.abc import Clock
 
 from mimo.errors import Conflict, Forbidden, InvalidArguments, NotFound
-from mimo.tool import Call, Client, JsonObject
+from mimo.tool import Call, Client
 
 
 def do(what: str, tool: str = "work", **more: Any) -> dict[str, Any]:
@@ -312,110 +312,3 @@ async def test_an_error_of_a_tool_that_says_so_in_its_answer_is_an_error(
     await house.define({"a": {"action": do("one"), "transitions": to("ok")}})
     told = await house.ended(await house.start())
     assert told["error"] == {"kind": "failed", "message": "it did not work"}
-
-
-async def test_a_run_tells_how_far_it_is_while_somebody_waits(house: Any, autojump_clock: Clock) -> None:
-    class Heard:
-        def __init__(self) -> None:
-            self.said: list[tuple[float, str]] = []
-
-        async def progress(
-            self, progress: float, total: float | None = None, message: str | None = None
-        ) -> None:
-            self.said.append((progress, message or ""))
-
-        async def log(self, level: str, data: Any, logger: str | None = None) -> None:
-            raise AssertionError
-
-        async def ask(self, method: str, params: JsonObject, key: str | None = None) -> JsonObject:
-            raise AssertionError
-
-        async def ask_all(self, questions: Any) -> Any:
-            raise AssertionError
-
-    heard = Heard()
-    await house.define(
-        {
-            "a": {"action": {"type": "wait", "seconds": 5}, "transitions": to("b")},
-            "b": {"action": do("one"), "transitions": to("ok")},
-        }
-    )
-    answer = await house.call("run", Call("1", house.client, outlet=heard), name="job", wait=60.0)
-    assert "completed" in answer.as_text()
-    assert heard.said[0][1] == "a: waiting"
-    assert [number for number, _ in heard.said] == sorted({number for number, _ in heard.said})
-    kinds = [event.kind for event in house.events.since(0) if event.kind.startswith("procedure:")]
-    assert kinds == ["procedure:defined", *["procedure:update"] * 3, "procedure:ended"]
-
-
-async def test_lists_histories_and_definitions_are_read_back(house: Any, autojump_clock: Clock) -> None:
-    await house.define({"a": {"action": do("one"), "transitions": to("ok")}}, description="Does one")
-    await house.define(
-        {"a": {"action": do("one"), "transitions": to("ok")}}, version="1.1", description="Does one"
-    )
-    run = await house.start()
-    await house.ended(run)
-    assert await house.text("list") == "job 1.1: Does one\njob 1.0: Does one"
-    assert (await house.text("list", name="job")).startswith("r1 job 1.1: completed, in ok")
-    assert "- a (initial): tool; done > ok" in await house.text("get", name="job")
-    got = await house.data("get", name="job", version="1.0")
-    assert got["definition"]["states"]["a"]["action"]["tool"] == "work"
-    assert "class s1 lit" in (await house.call("get", run=run, format="mermaid")).as_text()
-    assert (await house.call("get", name="job", format="svg")).as_text().startswith("<svg")
-    first = await house.data("history", run=run, limit=2)
-    rest = await house.data("history", run=run, after=first["history"][-1]["line"])
-    assert [line["line"] for line in first["history"] + rest["history"]] == list(range(1, 7))
-    assert "acting a" in await house.text("history", run=run)
-    assert "procedure(operation=" in await house.text("help")
-    assert (await house.data("help"))["schema"]["title"] == "Definition"
-    assert await house.text("validate", definition={"name": "x"}) != ""
-    assert (await house.data("validate", text="{", name="x.json"))["valid"] is False
-    with pytest.raises(Conflict, match=r"1\.0 is defined already, and differs"):
-        await house.define({"a": {"action": do("other"), "transitions": to("ok")}})
-    assert (await house.data("deactivate", name="job"))["versions"] == ["1.0", "1.1"]
-    with pytest.raises(NotFound, match="all its versions are deactivated"):
-        await house.start()
-
-
-async def test_a_run_can_be_watched_line_by_line(house: Any, autojump_clock: Clock) -> None:
-    await house.define(
-        {
-            "a": {"action": {"type": "wait", "seconds": 5}, "transitions": to("b")},
-            "b": {"action": do("one"), "transitions": to("ok")},
-        }
-    )
-    run = await house.start()
-    lines: list[Any] = []
-
-    async def tell(method: str, params: JsonObject) -> None:
-        lines.append(params)
-
-    watch = house.door.streams()["mimo/procedure_watch"]
-    ended = await watch({"run": run}, house.client, tell)
-    assert ended["status"] == "completed"
-    assert [line["line"] for line in lines] == list(range(1, len(lines) + 1))
-    assert lines[-1]["kind"] == "completed"
-    with pytest.raises(InvalidArguments):
-        await watch({"run": 5}, house.client, tell)
-
-
-async def test_the_numbers_of_runs_can_be_looked_at(house_of: Any, autojump_clock: Clock) -> None:
-    async with house_of(1) as house:
-        held = house.hand.hold("one")
-        await house.define(
-            {
-                "a": {"action": do("one"), "transitions": to("b")},
-                "b": {"action": {"type": "wait", "seconds": 500}, "transitions": to("ok")},
-            }
-        )
-        runs = [await house.start() for _ in range(3)]
-        await house.hand.begun["one"].wait()
-        house.door.measure(house.metrics.procedure_runs)
-        rendered = house.metrics.render().decode()
-        assert 'mimo_procedure_runs{what="running"} 1.0' in rendered
-        assert 'mimo_procedure_runs{what="pending"} 2.0' in rendered
-        held.set()
-        for run in runs:
-            await house.until(run, "waiting", "b")
-        house.door.measure(house.metrics.procedure_runs)
-        assert 'mimo_procedure_runs{what="timed"} 3.0' in house.metrics.render().decode()

@@ -1,0 +1,108 @@
+"""What was done is taken back: in reverse order, with its results, by a person where it must."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from trio.abc import Clock
+
+from mimo.errors import Conflict
+
+
+def do(what: str, tool: str = "work", **more: Any) -> dict[str, Any]:
+    return {"type": "tool", "tool": tool, "arguments": {"what": what}, **more}
+
+
+def step(what: str, *to: str | Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    """A state that does this and goes on; `to` are names of states or whole transitions."""
+    return {"action": do(what), "transitions": ways(*to), **more}
+
+
+def ways(*to: str | Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [{"to": each} if isinstance(each, str) else dict(each) for each in to]
+
+
+def undo(what: str) -> dict[str, Any]:
+    return {"action": do(what)}
+
+
+ERROR = {"event": "error", "to": "bad"}
+
+
+async def test_the_run_as_a_whole_has_a_timeout_and_takes_back_what_was_done(
+    house: Any, autojump_clock: Clock
+) -> None:
+    house.hand.hold("slow")
+    await house.define(
+        {"a": step("quick", "b", compensate=undo("unquick")), "b": step("slow", "ok", ERROR, timeout=3_000)},
+        timeout=600,
+    )
+    told = await house.ended(await house.start())
+    assert (told["status"], told["error"]["kind"]) == ("rolled_back", "timeout")
+    assert house.hand.done == ["quick", "unquick"]
+
+
+async def test_what_was_done_is_taken_back_in_reverse_order_with_its_results(
+    house: Any, autojump_clock: Clock
+) -> None:
+    house.hand.fail("c", Conflict("no"))
+    house.hand.answers["a"] = {"id": "A7"}
+    await house.define(
+        {
+            "a": step("a", "b", compensate=undo("not ${result.id}")),
+            "b": step("b", "c", compensate=undo("not b")),
+            "c": step("c", "ok", compensate=undo("not c")),
+        }
+    )
+    run = await house.start()
+    told = await house.ended(run)
+    assert (told["status"], told["error"]) == ("rolled_back", {"kind": "conflict", "message": "no"})
+    assert house.hand.done == ["a", "b", "not b", "not A7"]
+    assert [kind for kind in await house.kinds(run) if "und" in kind] == ["undoing", "undone"] * 2
+
+
+async def test_a_failure_that_was_drawn_takes_back_too_unless_it_says_not_to(
+    house: Any, autojump_clock: Clock
+) -> None:
+    house.hand.fail("b", *(Conflict("no") for _ in range(2)))
+    states = {"a": step("a", "b", compensate=undo("not a")), "b": step("b", "ok", ERROR)}
+    await house.define(states)
+    assert (await house.ended(await house.start()))["status"] == "rolled_back"
+    await house.define({**states, "bad": {"terminal": "failure", "rollback": False}}, name="kept")
+    assert (await house.ended(await house.start("kept")))["status"] == "failed"
+    assert house.hand.done == ["a", "not a", "a"]
+
+
+async def test_a_compensation_that_fails_waits_for_a_person_and_goes_on_from_there(
+    house: Any, autojump_clock: Clock
+) -> None:
+    house.hand.fail("c", Conflict("no"))
+    house.hand.fail("not b", Conflict("stuck"))
+    await house.define(
+        {
+            "a": step("a", "b", compensate=undo("not a")),
+            "b": step("b", "c", compensate=undo("not b")),
+            "c": step("c", "ok"),
+        }
+    )
+    run = await house.start()
+    assert (await house.ended(run))["status"] == "needs_attention"
+    assert house.hand.done == ["a", "b"]
+    assert "needs attention in b: stuck" in await house.text("status", run=run)
+    await house.data("retry", run=run)
+    assert (await house.ended(run))["status"] == "rolled_back"
+    assert house.hand.done == ["a", "b", "not b", "not a"]
+
+
+async def test_a_compensation_may_also_be_told_as_done(house: Any, autojump_clock: Clock) -> None:
+    house.hand.fail("b", Conflict("no"))
+    house.hand.fail("not a", Conflict("stuck"))
+    await house.define({"a": step("a", "b", compensate=undo("not a")), "b": step("b", "ok")})
+    run = await house.start()
+    assert (await house.ended(run))["status"] == "needs_attention"
+    with pytest.raises(Conflict, match="done again"):
+        await house.data("signal", run=run, event="error")
+    await house.data("signal", run=run, event="done")
+    assert (await house.ended(run))["status"] == "rolled_back"
