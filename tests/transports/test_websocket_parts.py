@@ -1,15 +1,19 @@
 """What the WebSocket door is made of: the backlog of a slow reader, and which query waits for which."""
 
+import socket
+
 import pytest
 import trio
 import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
+from wsproto.frame_protocol import FrameProtocol
 
 from mimo.errors import Busy
 from mimo.protocol.synapse import Priority
 from mimo.transports.websocket.backlog import Backlog, Lost, Weight
 from mimo.transports.websocket.lanes import Lanes
+from mimo.transports.websocket.link import Wire, framed
 
 
 def drained(backlog: Backlog) -> list[str]:
@@ -111,3 +115,35 @@ async def test_a_place_is_not_lost_with_who_waited_for_it(nursery: trio.Nursery)
     with trio.fail_after(1):
         async with lanes.place(Priority.NORMAL):
             assert lanes.waiting == 0
+
+
+# What is written around trio-websocket.
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536, 70_000])
+def test_a_frame_of_ours_is_one_of_wsprotos(size: int) -> None:
+    text = "ä" + "x" * max(0, size - 2) if size > 1 else "x" * size
+    frames = FrameProtocol(client=False, extensions=[])
+    assert framed(text) == frames.send_data(text, fin=True)
+
+
+@pytest.mark.holds_up_the_loop  # eight megabytes at once
+async def test_what_the_kernel_takes_in_part_goes_on_before_all_else() -> None:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        reader = await trio.open_tcp_stream(*listening.getsockname())
+        stream = trio.SocketStream(trio.socket.from_stdlib_socket(listening.accept()[0]))
+    async with reader, stream, trio.open_nursery() as nursery:
+        wire = Wire(stream, lambda: None)
+        frame, heard = framed("x" * 8_000_000), bytearray()
+        assert wire.write_now(b"first")
+        assert wire.write_now(frame)
+        assert wire.torn  # it does not fit
+        assert not wire.write_now(b"no")
+        nursery.start_soon(wire.send_all, b"second")
+        with trio.fail_after(20):
+            while len(heard) < len(frame) + 11:
+                heard += await reader.receive_some()
+        assert heard == b"first" + frame + b"second"
+        assert wire.write_now(b"third")
