@@ -31,7 +31,7 @@ def test_a_procedure_from_its_file_to_its_picture(
     assert mimo("procedure", "define", deploy).stdout.startswith("defined deploy 1.0")
     ran = mimo("procedure", "run", "deploy", "release=7.1", "--json")
     assert (ran.returncode, json.loads(ran.stdout)["status"]) == (OK, "completed")
-    assert mimo("procedure", "run", "deploy", "release=7.2", "healthy:=false").returncode == FAILED
+    assert mimo("procedure", "run", "deploy", "release=7.2", "healthy=false").returncode == FAILED
     assert (
         "awaits approval"
         in mimo("procedure", "run", "deploy", "release=7.3", "environment=production").stdout
