@@ -11,6 +11,7 @@ from mimo.tool import Answer, Call, JsonObject
 MEMORIES, FACTS, PROCEDURES = "memories", "facts", "procedures"
 # From each store. A reader, be it a person or a model, looks at no more.
 MOST = 8
+LEAST = 0.1
 USER = "user"
 _REFERENCE = "procedure:"
 _DID_NOT_RUN = "did not run"
@@ -109,8 +110,9 @@ def _found(store: str, answer: Answer) -> Found:
     note = f"meaning {meaning}" if meaning.startswith(_DID_NOT_RUN) else ""
     if told["abstained"]:
         return Found(note=note)
-    pieces = [Piece(store, each["id"], each["content"], each["score"], each) for each in told["results"]]
-    return Found(pieces, note)
+    # A search gives its nearest, too; a question wants what bears on it.
+    near = [each for n, each in enumerate(told["results"]) if n == 0 or each["score"] >= LEAST]
+    return Found([Piece(store, each["id"], each["content"], each["score"], each) for each in near], note)
 
 
 def _is_procedure(told: JsonObject) -> bool:

@@ -51,11 +51,12 @@ async def test_a_question_finds_memories_facts_and_procedures(door: Open) -> Non
         "states": {"done": {"terminal": "success"}},
     }
     await door.tool("procedure", operation="define", definition=definition)
-    told = await door.ask("Ilse wants to water the tomatoes in the garden")
+    told = await door.ask("Ilse asks: how do I water the tomatoes in the garden?")
     assert {each["store"] for each in told["results"]} == {"memories", "facts", "procedures"}, told
     assert len({each["id"] for each in told["results"]}) == len(told["results"])
     assert any(each["content"] == "Ilse manages Bob" for each in told["results"])
     assert told["router_decision"]["fallback"] is None
+    assert not any("harbour" in each["content"] for each in told["results"])
 
 
 async def test_where_other_stores_find_nothing_the_memories_stand_in_and_it_is_said(door: Open) -> None:
