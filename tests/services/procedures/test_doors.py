@@ -104,9 +104,16 @@ async def test_the_approval_reminds_once_and_remembers_the_decision(
 async def test_a_channel_that_subscribed_hears_each_step_of_a_run(house: Any, autojump_clock: Clock) -> None:
     herald = Herald(house.events)
     heard: list[dict[str, Any]] = []
+    over = trio.Event()
+
+    def hear(kind: str, text: str) -> None:
+        heard.append(json.loads(text))
+        if heard[-1]["status"] == "completed":
+            over.set()
+
     async with trio.open_nursery() as nursery:
         nursery.start_soon(herald.run)
-        herald.listen("a channel", ["procedure:update"], lambda kind, text: heard.append(json.loads(text)))
+        herald.listen("a channel", ["procedure:update"], hear)
         ask = {"type": "await", "approval": "Well?"}
         await house.define(
             {
@@ -118,7 +125,7 @@ async def test_a_channel_that_subscribed_hears_each_step_of_a_run(house: Any, au
         )
         run = await house.start()
         await house.data("signal", run=run, event="approved")
-        await trio.testing.wait_all_tasks_blocked(0.01)
+        await over.wait()
         nursery.cancel_scope.cancel()
     told = [(each["run"], each["state"], each["status"], each["prompt"]) for each in heard]
     assert told == [(run, "a", "waiting", "Well?"), (run, "ok", "completed", "")]
