@@ -25,21 +25,35 @@ PORTION = 256
 # Articles say nothing; all else does, "not" above all.
 _SILENT = frozenset({"a", "an", "An", "the", "The"})
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?|[^\w\s]")
-_STOPS = frozenset(".,;!?…\"'`“”’()")
+_STOPS = frozenset(".,;!…\"'`“”’()")  # not "?": who asks does not say so
+# A phrase may move to the other end of a text of a sentence or two; what is longer is not looked at so closely.
+LONGEST_TURNED = 64
 
 
 def same_words(one: str, other: str) -> bool:
-    """Whether two texts consist of the same words, however they are set; numbers and signs count, case does not
-    but in what is no plain word."""
-    return _words(one) == _words(other)
+    """Whether two texts say the same words in the same order, however they are set.
+
+    Numbers and signs count, case does not but in what is no plain word. A phrase may stand at the other end ("in the
+    morning she runs"), unless there are numbers. No other order is the same: who owes whom is told by order alone.
+    """
+    mine, theirs = _words(one), _words(other)
+    if mine == theirs:
+        return True
+    if len(mine) != len(theirs) or len(mine) > LONGEST_TURNED or any(map(_has_digit, mine)):
+        return False
+    return any(theirs[at:] + theirs[:at] == mine for at in range(1, len(theirs)))
 
 
 def _words(text: str) -> list[str]:
-    return sorted(
+    return [
         word.casefold() if len(word) > 1 and word[1:].islower() else word
         for word in _WORD.findall(text[:1].lower() + text[1:])
         if word not in _STOPS and word not in _SILENT
-    )
+    ]
+
+
+def _has_digit(word: str) -> bool:
+    return any(map(str.isdigit, word))
 
 
 class Merging:

@@ -106,6 +106,14 @@ async def test_what_says_the_same_in_the_same_words_is_found_under_the_older_one
     assert len((await memory.data("memory_search", query="tea morning", namespace="proj"))["results"]) == 3
 
 
+async def test_the_same_words_in_another_order_are_another_memory(memory: Any) -> None:
+    await memory.parts.consolidation._merging.begin()
+    await memory.add("Alice owes Bob some money")
+    await memory.add("Bob owes Alice some money")
+    await memory.settled()
+    assert await memory.parts.consolidation._merging.look() == []
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
@@ -116,6 +124,14 @@ async def test_what_says_the_same_in_the_same_words_is_found_under_the_older_one
         ("meet at 5", "meet at 6", False),
         ("a != b", "a == b", False),
         ("Ann met Bob", "Ann met Bob Bob", False),
+        ("Ann owes Bob money", "Bob owes Ann money", False),
+        ("Use tabs, not spaces", "Use spaces, not tabs", False),
+        ("Deploy before the backup", "backup before the deploy", False),
+        ("In the evening she runs", "She runs in the evening.", True),
+        ("at 48.1, 11.5", "at 11.5, 48.1", False),
+        ("48.1, 11.5", "11.5, 48.1", False),
+        ("The build is red?", "The build is red.", False),
+        ("", "", True),
     ],
 )
 def test_same_words(one: str, other: str, same: bool) -> None:
