@@ -25,7 +25,7 @@ from mimo.services.graph.walking import shortest, walk
 from mimo.services.memory.moments import now_ms
 from mimo.storage.database import Database
 from mimo.storage.sql import rows
-from mimo.storage.triple_teach import Saying, teach
+from mimo.storage.triples.teach import Saying, teach
 from mimo.tool import Call, Client
 
 Triple = tuple[str, str, str]

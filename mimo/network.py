@@ -29,7 +29,7 @@ from mimo.services.memory.controls import Controls
 from mimo.services.memory.names import name_of, number_of
 from mimo.storage.database import Database
 from mimo.storage.engrams.transfer import carried
-from mimo.storage.procedure_definitions import any_defined
+from mimo.storage.procedures.definitions import any_defined
 from mimo.tool import Call, JsonObject
 from mimo.transports.desk import Desk
 from mimo.transports.http.ask import ask_routes

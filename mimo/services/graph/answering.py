@@ -20,7 +20,7 @@ from mimo.services.memory.spaces import USER
 from mimo.services.memory.texts import clipped
 from mimo.storage.database import Database
 from mimo.storage.engrams.search import Filter
-from mimo.storage.triple_names import name_key
+from mimo.storage.triples.names import name_key
 from mimo.tool import Answer
 
 LIMIT, MEMORIES = 8, 3

@@ -11,7 +11,7 @@ import trio
 from mimo.observability.events import Events
 from mimo.services.graph.arguments import Knowledge
 from mimo.storage.database import Database
-from mimo.storage.triple_changes import graphs, next_expiry, unconcluded
+from mimo.storage.triples.changes import graphs, next_expiry, unconcluded
 from mimo.tool import Answer, Call, Client, Tool
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from mimo.services.graph.rules import RuleSet, rule_of, rules_of_vocabulary
 from mimo.services.graph.views import InFile, InMemory, View, Wanted
 from mimo.services.graph.vocabulary import Vocabulary
 from mimo.storage.database import Database
-from mimo.storage.triple_conclude import Conclusion, conclude, settle, withdraw
-from mimo.storage.triple_walk import Reading, Since, Snapshot, since, snapshot, visited
-from mimo.storage.triples import Lean, graph_row
+from mimo.storage.triples.conclude import Conclusion, conclude, settle, withdraw
+from mimo.storage.triples.triple import Lean, graph_row
+from mimo.storage.triples.walk import Reading, Since, Snapshot, since, snapshot, visited
 
 T = TypeVar("T")
 

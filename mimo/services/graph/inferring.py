@@ -13,7 +13,7 @@ from mimo.services.graph import news
 from mimo.services.graph.graphs import Concluded, Graphs
 from mimo.services.graph.names import name_of
 from mimo.storage.database import Database
-from mimo.storage.triple_changes import expire, next_expiry, unconcluded
+from mimo.storage.triples.changes import expire, next_expiry, unconcluded
 
 log = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from mimo.services.graph.names import name_of
 from mimo.services.graph.texts import answer, fact_json, fact_text
 from mimo.services.graph.views import View, Wanted
 from mimo.storage.database import Database
-from mimo.storage.triple_names import aliases_of, name_key
-from mimo.storage.triples import engrams_about
+from mimo.storage.triples.names import aliases_of, name_key
+from mimo.storage.triples.triple import engrams_about
 from mimo.tool import Answer, Client
 
 MOST, SURE = 2, 0.9

@@ -19,7 +19,7 @@ from mimo.services.graph.walking import shortest
 from mimo.services.memory.moments import day_of, moment, shown
 from mimo.services.memory.names import name_of as engram_name
 from mimo.storage.database import Database
-from mimo.storage.triples import Origin, Triple, about, load_triples, origins_of
+from mimo.storage.triples.triple import Origin, Triple, about, load_triples, origins_of
 from mimo.tool import Answer
 
 # A proof is for reading.

@@ -17,7 +17,7 @@ import trio
 from mimo.errors import Busy, MimoError, TooSlow, Unavailable
 from mimo.resilience import Breaker, BreakerChanged, is_failure
 from mimo.services.graph.extraction import Extracted
-from mimo.storage.triple_names import name_key
+from mimo.storage.triples.names import name_key
 
 # Believed less than a known form of sentence.
 CONFIDENCE = 0.7

@@ -11,7 +11,7 @@ import trio
 
 from mimo.errors import TooSlow, Unavailable, Unusable
 from mimo.storage.database import Database
-from mimo.storage.triple_names import alike, begins_alike, name_key, named, newest_names
+from mimo.storage.triples.names import alike, begins_alike, name_key, named, newest_names
 
 # How like a name a meaning must be, and how much more so than the next.
 LIKE_ENOUGH, LEAD = 0.85, 0.1

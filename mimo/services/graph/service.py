@@ -20,10 +20,10 @@ from mimo.services.graph.resolution import Resolution
 from mimo.services.graph.teaching import Teaching
 from mimo.services.graph.texts import answer, short, unresolved_json, unresolved_text
 from mimo.storage.database import Database
-from mimo.storage.triple_changes import graphs, rules_of
-from mimo.storage.triple_merging import merge, split, undo
-from mimo.storage.triple_names import entity
-from mimo.storage.triples import counted, graph_row
+from mimo.storage.triples.changes import graphs, rules_of
+from mimo.storage.triples.merging import merge, split, undo
+from mimo.storage.triples.names import entity
+from mimo.storage.triples.triple import counted, graph_row
 from mimo.tool import Answer, Call, Client
 
 # What changes something; the rest may be asked by whoever may read.

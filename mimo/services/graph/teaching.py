@@ -23,9 +23,9 @@ from mimo.services.memory.moments import moment
 from mimo.services.memory.names import number_of as engram_number
 from mimo.services.memory.secrets import redact
 from mimo.storage.database import Database
-from mimo.storage.triple_changes import drop_rule, matching, retire
-from mimo.storage.triple_names import name_key
-from mimo.storage.triple_teach import Saying, teach_all
+from mimo.storage.triples.changes import drop_rule, matching, retire
+from mimo.storage.triples.names import name_key
+from mimo.storage.triples.teach import Saying, teach_all
 from mimo.tool import Answer, Client
 
 MOST_METADATA = 10_000  # characters

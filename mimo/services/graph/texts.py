@@ -11,7 +11,7 @@ from mimo.services.graph.names import name_of
 from mimo.services.graph.resolution import Resolved
 from mimo.services.graph.walking import Step
 from mimo.services.memory.moments import day_of, shown
-from mimo.storage.triples import Triple
+from mimo.storage.triples.triple import Triple
 from mimo.tool import Answer
 
 LONGEST_SHOWN = 120

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
 from mimo.services.graph.facts import Fact, Facts
-from mimo.storage.triple_walk import MOST_OF_A_HUB, Reading
-from mimo.storage.triples import Lean
+from mimo.storage.triples.triple import Lean
+from mimo.storage.triples.walk import MOST_OF_A_HUB, Reading
 
 Direction: TypeAlias = Literal["out", "in", "both"]
 # A question looks at no more facts than this, and says when that was not enough.

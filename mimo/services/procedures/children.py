@@ -10,9 +10,9 @@ import trio
 from mimo.services.procedures.happenings import Bear, Failed, Happening, Interrupt, Stop
 from mimo.services.procedures.live import Live, ended_child, run_of
 from mimo.services.procedures.runs import ENDED, Phase, Trouble
-from mimo.storage import procedure_runs as stored
 from mimo.storage.database import Database
-from mimo.storage.procedure_runs import Parent, Row
+from mimo.storage.procedures import runs as stored
+from mimo.storage.procedures.runs import Parent, Row
 
 if TYPE_CHECKING:
     from mimo.services.procedures.definition import Definition

@@ -10,8 +10,8 @@ from mimo.services.procedures import texts
 from mimo.services.procedures.runner import Runner
 from mimo.services.procedures.runs import ENDED
 from mimo.services.procedures.service import Procedures
-from mimo.storage import procedure_runs as stored
 from mimo.storage.database import Database
+from mimo.storage.procedures import runs as stored
 from mimo.tool import Client, Json, JsonObject
 
 # Says a notification before the answer.

@@ -12,7 +12,7 @@ import trio
 from mimo.observability.events import Events
 from mimo.services.procedures.arguments import Look, Procedure
 from mimo.storage.database import Database
-from mimo.storage.procedure_definitions import any_defined
+from mimo.storage.procedures.definitions import any_defined
 from mimo.tool import Answer, Call, Capacity, Client, Json, JsonObject, Tool
 
 if TYPE_CHECKING:

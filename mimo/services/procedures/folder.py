@@ -13,8 +13,8 @@ from mimo.errors import MimoError, Unavailable
 from mimo.observability.events import Events
 from mimo.services.procedures import news
 from mimo.services.procedures.registry import Registry
-from mimo.storage import procedure_runs as stored
 from mimo.storage.database import Database
+from mimo.storage.procedures import runs as stored
 from mimo.tool import Client, Trust
 
 log = logging.getLogger(__name__)

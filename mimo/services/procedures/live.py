@@ -16,7 +16,7 @@ from mimo.services.procedures import news
 from mimo.services.procedures.calling import client_of
 from mimo.services.procedures.happenings import Advanced, Failed, Finished, Happening
 from mimo.services.procedures.runs import ENDED, Run, Status, Trouble, from_json, to_json
-from mimo.storage.procedure_runs import Parent, Row, Saved
+from mimo.storage.procedures.runs import Parent, Row, Saved
 from mimo.tool import Client
 
 if TYPE_CHECKING:

@@ -21,11 +21,11 @@ from mimo.services.memory.spaces import USER
 from mimo.services.memory.words import extra_of
 from mimo.services.procedures import news
 from mimo.services.procedures.calling import Find
-from mimo.storage import procedure_definitions as stored
 from mimo.storage.database import Database
 from mimo.storage.engrams.add import Draft
 from mimo.storage.engrams.changes import By
-from mimo.storage.procedure_definitions import Kept
+from mimo.storage.procedures import definitions as stored
+from mimo.storage.procedures.definitions import Kept
 from mimo.tool import Client
 
 if TYPE_CHECKING:

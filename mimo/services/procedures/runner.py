@@ -46,8 +46,8 @@ from mimo.services.procedures.registry import Registry
 from mimo.services.procedures.runs import ENDED, Run
 from mimo.services.procedures.saving import Saving
 from mimo.services.procedures.timers import Timers
-from mimo.storage import procedure_runs as stored
 from mimo.storage.database import Database
+from mimo.storage.procedures import runs as stored
 from mimo.tool import Client
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from mimo.errors import Conflict, StorageFull, Unavailable
 from mimo.services.procedures.happenings import Advanced
 from mimo.services.procedures.live import Live, saved_of
 from mimo.services.procedures.runs import ENDED, Run
-from mimo.storage import procedure_runs as stored
 from mimo.storage.database import Database
+from mimo.storage.procedures import runs as stored
 
 log = logging.getLogger(__name__)
 

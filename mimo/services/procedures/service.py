@@ -17,9 +17,9 @@ from mimo.services.procedures.registry import Registry
 from mimo.services.procedures.runner import Runner
 from mimo.services.procedures.runs import ENDED, Run, Status
 from mimo.services.procedures.starting import Starting
-from mimo.storage import procedure_runs as stored
 from mimo.storage.database import Database
-from mimo.storage.procedure_runs import Row
+from mimo.storage.procedures import runs as stored
+from mimo.storage.procedures.runs import Row
 from mimo.tool import Answer, Call, Client
 
 STATUSES = tuple(status.value for status in Status)

@@ -15,10 +15,10 @@ from mimo.services.procedures.live import Live, ended_child, run_of, saved_of
 from mimo.services.procedures.registry import Registry
 from mimo.services.procedures.runner import Runner
 from mimo.services.procedures.runs import ENDED, Trouble
-from mimo.storage import procedure_runs as stored
 from mimo.storage.database import Database
-from mimo.storage.procedure_definitions import Kept
-from mimo.storage.procedure_runs import Parent, Row
+from mimo.storage.procedures import runs as stored
+from mimo.storage.procedures.definitions import Kept
+from mimo.storage.procedures.runs import Parent, Row
 from mimo.tool import Client
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from mimo.services.procedures.runs import ENDED, Phase, Run, Status
-from mimo.storage.procedure_definitions import Kept
-from mimo.storage.procedure_runs import Row, Told
+from mimo.storage.procedures.definitions import Kept
+from mimo.storage.procedures.runs import Row, Told
 
 if TYPE_CHECKING:
     from mimo.services.procedures.checking import Problem

@@ -26,7 +26,7 @@ from mimo.storage.check import findings
 from mimo.storage.connection import open_connection
 from mimo.storage.database import Database
 from mimo.storage.sql import rows, run, value
-from mimo.storage.triple_teach import Saying, teach
+from mimo.storage.triples.teach import Saying, teach
 
 Living = Any  # conftest's
 FULL = os.environ.get("MIMO_FAULTS") == "full"

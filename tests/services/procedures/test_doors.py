@@ -16,7 +16,7 @@ from trio.abc import Clock
 from mimo.embedding.box import Box
 from mimo.errors import Conflict
 from mimo.services.memory.wiring import Wired, wired
-from mimo.storage import procedure_runs as stored
+from mimo.storage.procedures import runs as stored
 from mimo.storage.sql import run as execute
 from mimo.transports.websocket.herald import Herald
 

@@ -11,8 +11,8 @@ import apsw
 
 from mimo.storage.changes import changes_after, last_seq
 from mimo.storage.sql import rows, value
-from mimo.storage.triple_changes import rules_of
-from mimo.storage.triples import LEAN, GraphRow, Lean, all_live, graph_row, live_of, supports_of
+from mimo.storage.triples.changes import rules_of
+from mimo.storage.triples.triple import LEAN, GraphRow, Lean, all_live, graph_row, live_of, supports_of
 
 T = TypeVar("T")
 

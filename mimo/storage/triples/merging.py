@@ -10,8 +10,8 @@ import apsw
 
 from mimo.errors import Conflict, NotFound
 from mimo.storage.sql import rows, run, run_many, value
-from mimo.storage.triple_changes import touch, unsupport
-from mimo.storage.triple_names import add_alias, entity, make_entities
+from mimo.storage.triples.changes import touch, unsupport
+from mimo.storage.triples.names import add_alias, entity, make_entities
 
 
 def merge(db: apsw.Connection, graph: str, gone: str, into: str, actor: str, now: int) -> dict[str, Any]:

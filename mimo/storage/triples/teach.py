@@ -11,8 +11,8 @@ import apsw
 from mimo.errors import InvalidArguments, NotFound
 from mimo.storage.engrams.engram import missing_of
 from mimo.storage.sql import rows, run, run_many, value
-from mimo.storage.triple_changes import add_rule, rules_of, unsupport
-from mimo.storage.triple_names import (
+from mimo.storage.triples.changes import add_rule, rules_of, unsupport
+from mimo.storage.triples.names import (
     add_alias,
     give_types,
     make_entities,

@@ -10,7 +10,7 @@ from typing import Any, cast
 import apsw
 
 from mimo.storage.sql import rows, run, run_many, value
-from mimo.storage.triple_changes import unsupport
+from mimo.storage.triples.changes import unsupport
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""What was learned to do, and every run of it, as they stand in their tables."""
