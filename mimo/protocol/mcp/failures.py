@@ -36,6 +36,8 @@ _NOT_THE_TOOLS = (errors.UnknownTool, errors.Unauthorized, BrokenSeal)
 def failure(error: MimoError, revision: Revision) -> Failure:
     """The JSON-RPC error that this revision has for it."""
     legacy, modern = next(CODES[kind] for kind in type(error).__mro__ if kind in CODES)
+    if isinstance(error, errors.NotFound) and "uri" not in error.details:
+        legacy = INVALID_PARAMS  # only a resource has a code of its own; a prompt's name is an argument
     return Failure(modern if revision.modern else legacy, error.message, _data(error))
 
 
