@@ -6,6 +6,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 import h11
@@ -20,6 +21,10 @@ from mimo.home import Home
 from mimo.house import House
 from mimo.launch import bind
 from mimo.owner import owner_token
+
+# What waits behind a doorstep is imported when it is first asked, in a thread that holds the interpreter meanwhile.
+for module in ("mimo.services.graph.wiring", "mimo.services.procedures.wiring"):
+    import_module(module)
 
 PATIENCE = 20.0
 KEY = "sk-not-to-be-told"
