@@ -19,9 +19,9 @@ COMPILE = ["-O0", "-g"] if DEBUG else ["-O3", "-fno-math-errno"]
 SANITIZE = os.environ.get("MIMO_CORE_SANITIZE", "")  # e.g. "address,undefined", for the kernels' tests
 if SANITIZE:
     COMPILE += ["-O1", f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer", "-g"]
-# The AVX-512 kernels for machines without it, through SIMDe's headers: slow, to test them anywhere.
+# The AVX-512 kernels through SIMDe's headers and the AMX ones through our own, for machines without: slow, for tests.
 if os.environ.get("MIMO_CORE_EMULATE") == "1":
-    COMPILE += ["-DMIMO_EMULATE_AVX512", "-Wno-psabi"]
+    COMPILE += ["-DMIMO_EMULATE", "-Wno-psabi"]
 
 
 def extensions() -> list[Extension]:

@@ -16,6 +16,7 @@ include "kernels.pxi"
 
 cdef const mimo_kernels *kernels = NULL
 cdef int level = 0
+cdef int highest = mimo_highest_level()
 
 
 def isa() -> str:
@@ -23,17 +24,18 @@ def isa() -> str:
 
 
 def isas() -> tuple[str, ...]:
-    return tuple(mimo_level_name(at).decode() for at in range(mimo_highest_level() + 1))
+    return tuple(mimo_level_name(at).decode() for at in range(highest + 1))
 
 
 def set_isa(str name) -> None:
     global kernels, level
-    for at in range(mimo_highest_level() + 1):
+    for at in range(highest + 1):
         if name == mimo_level_name(at).decode() or (name == "generic" and at == 0):
             level = at
             kernels = mimo_kernels_of(at)
             return
-    raise ValueError(f"this machine has no {name!r}; it has: {', '.join(isas())}")
+    why = f" ({mimo_amx_refusal_text(mimo_amx_refusal()).decode()})" if name == "amx" else ""
+    raise ValueError(f"this machine has no {name!r}{why}; it has: {', '.join(isas())}")
 
 
 set_isa(mimo_level_name(mimo_best_level()).decode())

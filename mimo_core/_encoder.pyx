@@ -1,8 +1,11 @@
 """The encoder's forward pass, compiled: one source, once per instruction set."""
 
+from threading import Lock
+
 import numpy as np
 
 from libc.stdint cimport int32_t, int64_t, uint16_t
+from libc.stdlib cimport free
 
 from mimo_core import _core
 from mimo_core._weights import LAYERS, WIDTH
@@ -11,6 +14,7 @@ from mimo_core._weights import LAYERS, WIDTH
 cdef extern from "encoder.h" nogil:
     ctypedef struct mimo_matrix:
         const uint16_t *panels
+        const uint16_t *tiles
         const float *bias
         int64_t outputs, inputs
 
@@ -30,8 +34,12 @@ cdef extern from "encoder.h" nogil:
 
     const char *mimo_level_name(int)
     int mimo_forward(const mimo_model *, int, const int32_t *, const int32_t *, int64_t, float *)
-    int mimo_encoder_runs(int)
-    int MIMO_LEVELS
+    void *mimo_lay_tiles(mimo_model *)
+    int mimo_highest_level()
+    int MIMO_AMX
+
+
+cdef int highest = mimo_highest_level()
 
 
 cdef class Forward:
@@ -40,11 +48,13 @@ cdef class Forward:
     cdef mimo_model model
     cdef object weights  # keeps the file mapped, in which the pointers point
     cdef int64_t words, window
+    cdef void *tiles  # the matrices as AMX takes them, laid when it is first used
+    cdef object laying
 
     def __init__(self, weights):
         cdef const uint16_t[:, ::1] words = weights["words"].view(np.uint16)
         cdef const float[:, ::1] positions = weights["positions"]
-        self.weights = weights
+        self.weights, self.laying = weights, Lock()
         self.words, self.window = words.shape[0], positions.shape[0]
         self.model.words, self.model.positions = &words[0, 0], &positions[0, 0]
         self.model.norm = norm(weights, "norm")
@@ -57,6 +67,9 @@ cdef class Forward:
             layer.down = matrix(weights, name + "down")
             layer.mix_norm = norm(weights, name + "mix.norm")
             layer.down_norm = norm(weights, name + "down.norm")
+
+    def __dealloc__(self):
+        free(self.tiles)
 
     def run(self, const int32_t[::1] pieces, const int32_t[::1] starts):
         """One vector of length 1 for each text; text i has the pieces `starts[i]` to `starts[i + 1]`."""
@@ -75,18 +88,30 @@ cdef class Forward:
         for i in range(pieces.shape[0]):
             if not 0 <= pieces[i] < self.words:
                 raise ValueError(f"a piece must be 0 to {self.words - 1} (got {pieces[i]})")
+        if level == MIMO_AMX:
+            self.lay_tiles()
         with nogil:
             done = mimo_forward(&self.model, level, &pieces[0], &starts[0], texts, &vectors[0, 0])
         if not done:
             raise MemoryError(f"no memory for {pieces.shape[0]} tokens")
         return out
 
+    cdef int lay_tiles(self) except -1:
+        with self.laying:
+            if self.tiles == NULL:
+                with nogil:
+                    self.tiles = mimo_lay_tiles(&self.model)
+                if self.tiles == NULL:
+                    raise MemoryError("no memory for the weights in bfloat16")
+                self.weights.release()
+        return 0
+
 
 cdef int level_now() except -1:
     """The instruction set that the vectors' kernels use: there is one choice for all."""
     wanted = _core.isa()
-    for level in range(MIMO_LEVELS):
-        if mimo_level_name(level).decode() == wanted and mimo_encoder_runs(level):
+    for level in range(highest + 1):
+        if mimo_level_name(level).decode() == wanted:
             return level
     raise ValueError(f"the encoder has no instruction set {wanted!r} on this machine")
 
@@ -95,7 +120,7 @@ cdef mimo_matrix matrix(weights, str name) except *:
     cdef const uint16_t[:, :, ::1] panels = weights[name + ".weight"].view(np.uint16)
     cdef const float[::1] bias = weights[name + ".bias"]
     cdef mimo_matrix made
-    made.panels, made.bias = &panels[0, 0, 0], &bias[0]
+    made.panels, made.tiles, made.bias = &panels[0, 0, 0], NULL, &bias[0]
     made.outputs, made.inputs = bias.shape[0], panels.shape[1]
     return made
 

@@ -1,5 +1,5 @@
-/* MIMO_EMULATE_AVX512 compiles the AVX-512 kernels for machines without it: slow, for tests. SIMDe does
- * what the instructions do that we use. */
+/* MIMO_EMULATE compiles the AVX-512 and AMX kernels for machines without them: slow, for tests. SIMDe does
+ * what the AVX-512 instructions do that we use; emulated_tiles.h has AMX's. */
 #ifndef MIMO_EMULATED_H
 #define MIMO_EMULATED_H
 

@@ -2,10 +2,12 @@
  *
  * `encoder.inc` is compiled once per level (isa.h), with GCC's vector extensions; `mimo_forward` calls
  * the kernels of the level that it is given. Nothing is kept between calls, so threads may share a model.
+ * AMX takes the weights in another order and precision: `mimo_lay_tiles` lays them once.
  */
 #ifndef MIMO_ENCODER_H
 #define MIMO_ENCODER_H
 
+#include "amx.h"
 #include "isa.h"
 #include <math.h>
 #include <stdint.h>
@@ -23,6 +25,7 @@ enum { MIMO_LONGEST = 512, MIMO_ROOM = (MIMO_HEAD + 4) * (MIMO_LONGEST + 32) };
 /* A matrix as [outputs / 16][inputs][16] halves: a product reads it from the first number to the last. */
 typedef struct {
     const uint16_t *panels;
+    const uint16_t *tiles; /* the same for AMX, or NULL */
     const float *bias;
     int64_t outputs, inputs;
 } mimo_matrix;
@@ -44,7 +47,8 @@ typedef struct {
 } mimo_model;
 
 typedef struct {
-    void (*product)(const float *a, int64_t rows, const mimo_matrix *m, float *out);
+    /* AMX alone uses the `halves`, as many as `mimo_amx_halves` says. */
+    void (*product)(const float *a, int64_t rows, const mimo_matrix *m, float *out, uint16_t *halves);
     void (*attend)(const float *qkv, int64_t tokens, float *seen, float *room);
     void (*gelu)(float *x, int64_t n);
     void (*add_norm)(float *y, const float *x, const mimo_norm *norm, int64_t rows);
@@ -78,7 +82,7 @@ typedef struct {
 
 #define LEVEL avx512
 #define LEVEL_NUMBER 2
-#ifdef MIMO_EMULATE_AVX512 /* the same source in halves of its width, for tests on machines without it */
+#ifdef MIMO_EMULATE /* the same source in halves of its width, for tests on machines without it */
 #define TARGET __attribute__((target("avx2,fma")))
 #else
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,fma,f16c")))
@@ -89,7 +93,20 @@ typedef struct {
 #include "encoder.inc"
 #endif
 
+#if MIMO_HAS_AMX
+static void mimo_product_amx(const float *a, int64_t rows, const mimo_matrix *m, float *out, uint16_t *halves) {
+    mimo_amx_product(a, rows, m->tiles, m->bias, m->outputs, m->inputs, halves, out);
+}
+
+static const mimo_encoder_kernels encoder_kernels_amx = {
+    mimo_product_amx, attend_avx512, gelu_avx512, add_norm_avx512, widen_avx512,
+};
+#endif
+
 static const mimo_encoder_kernels *mimo_encoder_kernels_of(int level) {
+#if MIMO_HAS_AMX
+    if (level == MIMO_AMX) return &encoder_kernels_amx;
+#endif
 #if MIMO_X86
     if (level == MIMO_AVX512) return &encoder_kernels_avx512;
     if (level == MIMO_AVX2) return &encoder_kernels_avx2;
@@ -98,26 +115,56 @@ static const mimo_encoder_kernels *mimo_encoder_kernels_of(int level) {
     return &encoder_kernels_generic;
 }
 
-static int mimo_encoder_runs(int level) {
-#ifdef MIMO_EMULATE_AVX512
-    if (level == MIMO_AVX512) return mimo_best_level() >= MIMO_AVX2;
+#if MIMO_HAS_AMX
+static uint16_t *mimo_lay_matrix(const mimo_encoder_kernels *k, mimo_matrix *m, uint16_t *tiles) {
+    float some[MIMO_WIDTH] __attribute__((aligned(64))); /* an even number of rows, and whole panels have many */
+    for (int64_t i = 0; i < m->outputs * m->inputs; i += MIMO_WIDTH) {
+        k->widen(m->panels + i, some);
+        mimo_lay_tile(some, MIMO_WIDTH / MIMO_PANEL, tiles + i);
+    }
+    m->tiles = tiles;
+    return tiles + m->outputs * m->inputs;
+}
 #endif
-    return level <= mimo_best_level();
+
+/* Lays the weights for AMX: half as much again as the file has. Gives what to free, NULL where memory is lacking. */
+static void *mimo_lay_tiles(mimo_model *model) {
+    void *memory = NULL;
+#if MIMO_HAS_AMX
+    size_t layer = MIMO_WIDTH * (4 * MIMO_WIDTH + 2 * MIMO_INNER);
+    if (posix_memalign(&memory, 64, MIMO_LAYERS * layer * sizeof(uint16_t))) return NULL;
+    const mimo_encoder_kernels *k = mimo_encoder_kernels_of(MIMO_AMX);
+    uint16_t *tiles = memory;
+    for (int l = 0; l < MIMO_LAYERS; l++) {
+        tiles = mimo_lay_matrix(k, &model->layers[l].qkv, tiles);
+        tiles = mimo_lay_matrix(k, &model->layers[l].mix, tiles);
+        tiles = mimo_lay_matrix(k, &model->layers[l].up, tiles);
+        tiles = mimo_lay_matrix(k, &model->layers[l].down, tiles);
+    }
+#else
+    (void)model;
+#endif
+    return memory;
 }
 
 /* Text t has the pieces starts[t] to starts[t + 1]: at least one, at most MIMO_LONGEST, every number a
- * word's. Writes one vector of length 1 for each text. Gives 0 where memory is lacking. */
+ * word's. Writes one vector of length 1 for each text. Gives 0 where memory is lacking. The level AMX
+ * needs the tiles. */
 static int mimo_forward(const mimo_model *model, int level, const int32_t *pieces, const int32_t *starts,
                         int64_t texts, float *out) {
     const mimo_encoder_kernels *k = mimo_encoder_kernels_of(level);
     int64_t tokens = starts[texts];
     size_t floats = (size_t)tokens * (2 * MIMO_WIDTH + MIMO_INNER) + MIMO_ROOM;
+#if MIMO_HAS_AMX
+    if (level == MIMO_AMX) floats += (size_t)mimo_amx_halves(tokens, MIMO_INNER) / 2;
+#endif
     void *memory = NULL;
     if (posix_memalign(&memory, 64, floats * sizeof(float))) return 0;
     float *x = memory, *y = x + tokens * MIMO_WIDTH;
     /* qkv and what is seen are used up before the inner activations come: they share their place. */
     float *inner = y + tokens * MIMO_WIDTH, *qkv = inner, *seen = qkv + tokens * 3 * MIMO_WIDTH;
     float *room = inner + tokens * MIMO_INNER;
+    uint16_t *halves = (uint16_t *)(void *)(room + MIMO_ROOM);
 
     for (int64_t t = 0; t < texts; t++)
         for (int64_t i = starts[t]; i < starts[t + 1]; i++) {
@@ -126,15 +173,15 @@ static int mimo_forward(const mimo_model *model, int level, const int32_t *piece
         }
     for (int l = 0; l < MIMO_LAYERS; l++) {
         const mimo_layer *layer = &model->layers[l];
-        k->product(x, tokens, &layer->qkv, qkv);
+        k->product(x, tokens, &layer->qkv, qkv, halves);
         for (int64_t t = 0; t < texts; t++)
             k->attend(qkv + (int64_t)starts[t] * 3 * MIMO_WIDTH, starts[t + 1] - starts[t],
                       seen + (int64_t)starts[t] * MIMO_WIDTH, room);
-        k->product(seen, tokens, &layer->mix, y);
+        k->product(seen, tokens, &layer->mix, y, halves);
         k->add_norm(y, x, &layer->mix_norm, tokens);
-        k->product(y, tokens, &layer->up, inner);
+        k->product(y, tokens, &layer->up, inner, halves);
         k->gelu(inner, tokens * MIMO_INNER);
-        k->product(inner, tokens, &layer->down, x);
+        k->product(inner, tokens, &layer->down, x, halves);
         k->add_norm(x, y, &layer->down_norm, tokens);
     }
     for (int64_t t = 0; t < texts; t++) {

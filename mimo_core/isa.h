@@ -7,6 +7,7 @@
  *   GENERIC  what the compiler may use anyway: SSE2 on x86-64, NEON on AArch64, plain C elsewhere
  *   AVX2     AVX2, FMA, F16C, POPCNT
  *   AVX512   F, BW, VL, DQ and VNNI, VPOPCNTDQ (Ice Lake, Zen 4, and later)
+ *   AMX      the encoder's products in bfloat16 tiles (amx.h), all else as AVX512 (Sapphire Rapids and later)
  */
 #ifndef MIMO_ISA_H
 #define MIMO_ISA_H
@@ -18,10 +19,11 @@
 #define MIMO_X86 0
 #endif
 
-enum mimo_level { MIMO_GENERIC = 0, MIMO_AVX2 = 1, MIMO_AVX512 = 2, MIMO_LEVELS = 3 };
+enum mimo_level { MIMO_GENERIC = 0, MIMO_AVX2 = 1, MIMO_AVX512 = 2, MIMO_AMX = 3, MIMO_LEVELS = 4 };
 
 static inline const char *mimo_level_name(int level) {
     switch (level) {
+    case MIMO_AMX: return "amx";
     case MIMO_AVX512: return "avx512";
     case MIMO_AVX2: return "avx2";
 #if MIMO_X86
@@ -44,7 +46,8 @@ static inline unsigned mimo_saved_registers(void) {
 }
 #endif
 
-static inline int mimo_best_level(void) {
+/* The highest level but AMX, which has to be asked for. */
+static inline int mimo_vector_level(void) {
 #if MIMO_X86
     const unsigned ymm = 0x06, zmm = 0xe6;
     unsigned saved = mimo_saved_registers();

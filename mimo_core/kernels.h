@@ -7,13 +7,14 @@
 #ifndef MIMO_KERNELS_H
 #define MIMO_KERNELS_H
 
+#include "amx.h"
 #include "isa.h"
 #include "topk.h"
 #include <string.h>
 
 #if MIMO_X86
 #include <immintrin.h>
-#ifdef MIMO_EMULATE_AVX512
+#ifdef MIMO_EMULATE
 #include "emulated.h"
 #endif
 #endif
@@ -69,7 +70,7 @@ typedef struct {
 
 #define LEVEL avx512
 #define LEVEL_NUMBER 2
-#ifdef MIMO_EMULATE_AVX512
+#ifdef MIMO_EMULATE
 #define TARGET __attribute__((target("avx2,fma,f16c,popcnt")))
 #else
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512vpopcntdq,fma,f16c,popcnt")))
@@ -81,20 +82,12 @@ typedef struct {
 static const mimo_kernels *mimo_kernels_of(int level) {
     switch (level) {
 #if MIMO_X86
+    case MIMO_AMX: /* its tiles are for matrices */
     case MIMO_AVX512: return &mimo_table_avx512;
     case MIMO_AVX2: return &mimo_table_avx2;
 #endif
     default: return &mimo_table_generic;
     }
-}
-
-/* The highest level that may be set. */
-static int mimo_highest_level(void) {
-#if MIMO_X86 && defined(MIMO_EMULATE_AVX512)
-    return mimo_best_level() >= MIMO_AVX2 ? MIMO_AVX512 : MIMO_GENERIC;
-#else
-    return mimo_best_level();
-#endif
 }
 
 #endif

@@ -20,6 +20,8 @@ cdef extern from "search.h" nogil:
     const char *mimo_level_name(int)
     int mimo_best_level()
     int mimo_highest_level()
+    int mimo_amx_refusal()
+    const char *mimo_amx_refusal_text(int)
     const mimo_kernels *mimo_kernels_of(int)
     int popcount "__builtin_popcountll"(uint64_t)
     int all_finite(const float *, int64_t)

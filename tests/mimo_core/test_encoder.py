@@ -52,7 +52,7 @@ def test_vectors_are_those_of_the_reference(encoder: Encoder) -> None:
         some = list(range(len(TEXTS)))
     vectors = encoder.embed([TEXTS[at] for at in some])
     assert vectors.dtype == np.float32
-    assert ((vectors * VECTORS[some]).sum(1) >= 0.99999).all()
+    assert ((vectors * VECTORS[some]).sum(1) >= (0.9999 if _in_bf16(encoder) else 0.99999)).all()
 
 
 def test_a_vector_has_length_one(encoder: Encoder) -> None:
@@ -72,9 +72,11 @@ def test_texts_of_every_length_come_out_right(encoder: Encoder) -> None:
     for length in (1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 15, 16, 17, 31, 33):
         pieces = np.arange(2000, 2000 + length, dtype=np.int32)
         starts = np.array([0, length], np.int32)
-        np.testing.assert_allclose(
-            encoder._forward.run(pieces, starts), judge.run(pieces, starts), atol=3e-6, err_msg=str(length)
-        )
+        found, right = encoder._forward.run(pieces, starts), judge.run(pieces, starts)
+        if _in_bf16(encoder):
+            assert (found * right).sum() >= 0.9999, length
+        else:
+            np.testing.assert_allclose(found, right, atol=3e-6, err_msg=str(length))
 
 
 def test_a_text_beyond_the_window_is_cut(encoder: Encoder) -> None:
@@ -172,6 +174,10 @@ def test_importing_the_encoder_loads_no_model() -> None:
         "assert not {'mimo_core._encoder', 'mimo_core._numpy_encoder', 'torch', 'tokenizers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def _in_bf16(encoder: Encoder) -> bool:
+    return bool(_core) and _core.isa() == "amx" and not isinstance(encoder._forward, _numpy_encoder.Forward)
 
 
 def _avx512_is_real() -> bool:
