@@ -292,8 +292,11 @@ class Bridge:
         if self._closed_at is None and select.select([self._source], [], [], 0)[0]:
             self._read_editor()
         self._answer_all(why)
-        while self._down and select.select([], [self._sink], [], 1.0)[1]:
-            self._write_down()
+        try:
+            while self._down and select.select([], [self._sink], [], 1.0)[1]:
+                self._write_down()
+        except BrokenPipeError:
+            pass  # nobody is there to be told
         return 1
 
 

@@ -148,8 +148,8 @@ class Connection:
                         nursery.start_soon(self._answer, control, message, peer.client)
                     else:
                         peer.receive(message)
-                if self._outbox.crowded:
-                    await self.room()
+                    if self._outbox.crowded:  # a thousand short questions of one read have long answers
+                        await self.room()
             listening.cancel_scope.cancel()
 
     async def _answer(self, control: Control, request: Request, client: Client) -> None:
