@@ -109,6 +109,9 @@ def command_of(argv: list[str], commands: Mapping[str, Command]) -> tuple[str, l
         return "--help", rest[:1]
     if name and name not in commands and rest and f"{name} {rest[0]}" in commands:
         name = f"{name} {rest.pop(0)}"
+    family = [c.partition(" ")[2] for c in commands if c.startswith(f"{name} ")]
+    if name not in commands and len(family) > 1:
+        raise Wrong(f"{name!r} needs one more word: {', '.join(family)}")
     if not name or name not in commands:
         raise Wrong(f"no command {name!r}; {_nearest(name, [c for c in commands if c], 'mimo --help')}")
     return name, [*first, *rest]

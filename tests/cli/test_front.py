@@ -52,6 +52,8 @@ def test_every_command_explains_itself_and_exists(name: str) -> None:
         (["statsu"], 2, "no command 'statsu'; did you mean status?"),
         (["xyzzy"], 2, "no command 'xyzzy'; 'mimo --help' lists all"),
         ([""], 2, "no command ''"),
+        (["skill"], 2, "'skill' needs one more word: add, "),
+        (["procedure", "--help"], 2, "'procedure' needs one more word: "),
         (["config", "shwo"], 2, "did you mean config show?"),
         (["status", "--jsn"], 2, "no option '--jsn' for mimo status; did you mean --json?"),
         (["status", "--json=1"], 2, "--json takes no value"),
