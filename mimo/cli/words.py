@@ -98,7 +98,7 @@ def command_of(argv: list[str], commands: Mapping[str, Command]) -> tuple[str, l
         if word in {"--version", "-V"}:
             return "--version", [*first, *rest]
         if word in {"--help", "-h"}:
-            return "--help", [next((w for w in rest if w in commands), "")]
+            return "--help", [next((w for w in rest if not w.startswith("-")), "")]
         first.append(word)
         if word == "--home" and rest:
             first.append(rest.pop(0))
@@ -111,7 +111,12 @@ def command_of(argv: list[str], commands: Mapping[str, Command]) -> tuple[str, l
         name = f"{name} {rest.pop(0)}"
     family = [c.partition(" ")[2] for c in commands if c.startswith(f"{name} ")]
     if name not in commands and len(family) > 1:
-        raise Wrong(f"{name!r} needs one more word: {', '.join(family)}")
+        if {"--help", "-h"} & set(rest):
+            return "--help", [name]
+        more = [word for word in rest if not word.startswith("-")]
+        if not more:
+            raise Wrong(f"{name!r} needs one more word: {', '.join(family)}")
+        name = f"{name} {more[0]}"
     if not name or name not in commands:
         raise Wrong(f"no command {name!r}; {_nearest(name, [c for c in commands if c], 'mimo --help')}")
     return name, [*first, *rest]

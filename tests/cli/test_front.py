@@ -25,6 +25,14 @@ def test_the_version_is_one_line(mimo: Run) -> None:
     assert (said.returncode, said.stdout) == (0, f"mimo {__version__}\n")
 
 
+@pytest.mark.parametrize("words", [["procedure", "--help"], ["--help", "procedure"], ["help", "procedure"]])
+def test_a_family_of_commands_explains_itself(mimo: Run, words: list[str]) -> None:
+    told = mimo(*words)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert told.stdout.startswith("usage: mimo procedure COMMAND")
+    assert "procedure watch" in told.stdout
+
+
 def test_help_fits_a_screen_and_documents_the_exit_codes(mimo: Run) -> None:
     said = mimo("--help")
     assert said.returncode == 0
@@ -53,7 +61,8 @@ def test_every_command_explains_itself_and_exists(name: str) -> None:
         (["xyzzy"], 2, "no command 'xyzzy'; 'mimo --help' lists all"),
         ([""], 2, "no command ''"),
         (["skill"], 2, "'skill' needs one more word: add, "),
-        (["procedure", "--help"], 2, "'procedure' needs one more word: "),
+        (["procedure", "--json"], 2, "'procedure' needs one more word: list, "),
+        (["procedure", "lst"], 2, "no command 'procedure lst'; did you mean procedure list?"),
         (["config", "shwo"], 2, "did you mean config show?"),
         (["status", "--jsn"], 2, "no option '--jsn' for mimo status; did you mean --json?"),
         (["status", "--json=1"], 2, "--json takes no value"),
