@@ -16,6 +16,7 @@ from mimo.services.procedures.definition import STATE, Definition, Header, State
 
 # Larger machines are written by programs, and read by nobody.
 LONGEST = 256 * 1024
+SMALL = 4 * 1024
 DEEPEST = 40
 MOST_STATES = 500
 SHOWN = 10
@@ -171,9 +172,14 @@ def _shown(text: object) -> str:
     return plain if len(plain) <= 64 else f"{plain[:61]}..."
 
 
-def _too_large(raw: object) -> str:
+def is_small(raw: object) -> bool:
+    """Is reading it a matter of a millisecond, for which no thread is worth its while?"""
+    return not _too_large(raw, SMALL)
+
+
+def _too_large(raw: object, most: int = LONGEST) -> str:
     """Looked at no further than to the limit, so that ten megabytes cost what a quarter of one does."""
-    left = LONGEST
+    left = most
     todo: list[tuple[object, int]] = [(raw, 0)]
     while todo:
         each, depth = todo.pop()
@@ -181,10 +187,10 @@ def _too_large(raw: object) -> str:
             return f"nested more than {DEEPEST} deep"
         if isinstance(each, Mapping):
             inside = cast("Mapping[object, object]", each)
-            left -= sum(len(name) if isinstance(name, str) else 8 for name in list(inside)[:LONGEST])
-            todo += [(value, depth + 1) for value in list(inside.values())[:LONGEST]]
+            left -= sum(len(name) if isinstance(name, str) else 8 for name in list(inside)[:most])
+            todo += [(value, depth + 1) for value in list(inside.values())[:most]]
         elif isinstance(each, list | tuple):
-            todo += [(value, depth + 1) for value in cast("Sequence[object]", each)[:LONGEST]]
+            todo += [(value, depth + 1) for value in cast("Sequence[object]", each)[:most]]
         left -= len(each) if isinstance(each, str) else 4
         if left < 0:
             return f"a definition has at most {LONGEST:,} characters; split it into procedures that call each other"

@@ -55,7 +55,8 @@ class Registry:
             Conflict: this version says something else.
         """
         reading = await self._reader()
-        made = await self._in_thread(partial(reading.read, raw, self._find))
+        read = partial(reading.read, raw, self._find)
+        made = read() if reading.is_small(raw) else await self._in_thread(read)
         definition = made.definition
         major, minor = (int(part) for part in definition.version.split("."))
         now = self._clock()
