@@ -19,6 +19,8 @@ from mimo.tool import JsonObject, Tool
 # A tool and the schema of its arguments; raises `UnknownTool`, which names the nearest.
 Find: TypeAlias = Callable[[str], tuple[Tool, JsonObject]]
 OURSELVES = "procedure"
+# Where an action has templates.
+_TEMPLATES = ("arguments", "values", "message", "seconds", "until", "approval", "input")
 _OPPOSITE = {"<": ">=", ">=": "<", ">": "<=", "<=": ">", "==": "!=", "!=": "=="}
 
 
@@ -65,6 +67,12 @@ def actions_of(place: str, state: d.State) -> Iterator[tuple[str, d.Action]]:
         yield f"{place}.compensate", state.compensate.action
 
 
+def _saves(action: d.Action) -> str | None:
+    """The name under which its result stays."""
+    # Pydantic takes its time to say that an attribute is not there.
+    return getattr(action, "save", None) if "save" in type(action).model_fields else None
+
+
 def _saved(states: Mapping[str, d.State]) -> frozenset[str]:
     """The names that some action gives to the context."""
     found: set[str] = set()
@@ -72,7 +80,7 @@ def _saved(states: Mapping[str, d.State]) -> frozenset[str]:
         for _, action in actions_of(name, state):
             if isinstance(action, d.SetAction):
                 found.update(action.values)
-            elif (save := getattr(action, "save", None)) is not None:
+            elif (save := _saves(action)) is not None:
                 found.add(save)
     return frozenset(found)
 
@@ -179,8 +187,11 @@ def _expressions(place: str, state: d.State, names: frozenset[str]) -> Iterator[
             yield Problem(where, str(error))
     templates: list[tuple[str, Any]] = [(f"{place}.output", state.output)]
     for where, action in actions_of(place, state):
-        for field in ("arguments", "values", "message", "seconds", "until", "approval", "input"):
-            templates.append((f"{where}.{field}", getattr(action, field, None)))
+        templates += [
+            (f"{where}.{field}", getattr(action, field))
+            for field in _TEMPLATES
+            if field in type(action).model_fields
+        ]
     for field, template in templates:
         for where, node in expressions_in(template, field):
             if isinstance(node, Unreadable):
@@ -220,7 +231,7 @@ def _action(place: str, action: d.Action, find: Find) -> Iterator[Problem]:
                     )
         case _:
             pass
-    for name in [getattr(action, "save", None), *getattr(action, "values", {})]:
+    for name in action.values if isinstance(action, d.SetAction) else [_saves(action)]:
         if name in d.GIVEN:
             yield Problem(place, f"{name!r} is the context's own; choose another name")
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeAlias, cast
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -106,6 +108,9 @@ def refusal(problems: Sequence[Problem]) -> InvalidArguments:
 def _judged(raw: object, find: Find) -> tuple[Definition | None, Sequence[Problem]]:
     if not isinstance(raw, Mapping):
         return None, [Problem("", "a definition is an object")]
+    if (fits := _whole(cast("Mapping[str, Any]", raw))) is not None:
+        found = list(problems_in(fits, fits.states, fits.states.keys(), find, whole=True))
+        return (None, found) if found else (fits, [])
     given = dict(cast("Mapping[str, Any]", raw))
     problems: list[Problem] = []
     raw_states = given.pop("states", None)
@@ -128,6 +133,17 @@ def _judged(raw: object, find: Find) -> tuple[Definition | None, Sequence[Proble
     if problems or header is None:
         return None, problems
     return Definition(**{name: getattr(header, name) for name in Header.model_fields}, states=states), []
+
+
+def _whole(raw: Mapping[str, Any]) -> Definition | None:
+    """At one go, which is what most are: only what has problems is taken to pieces, for their places."""
+    states: object = raw.get("states")
+    if not isinstance(states, dict) or not all(map(_is_name, states)):  # pyright: ignore[reportUnknownArgumentType]
+        return None
+    try:
+        return Definition.model_validate_json(json.dumps(raw, allow_nan=False))
+    except (ValueError, TypeError, RecursionError):
+        return None
 
 
 def _fitting(model: type[Any], raw: object, place: str, problems: list[Problem]) -> Any:
@@ -160,8 +176,6 @@ def _problem(place: str, loc: tuple[str | int, ...], message: str, type_: str, v
 
 
 def _is_name(name: object) -> bool:
-    import re
-
     return isinstance(name, str) and re.fullmatch(STATE, name) is not None and name.isascii()
 
 
@@ -185,16 +199,23 @@ def _too_large(raw: object, most: int = LONGEST) -> str:
         each, depth = todo.pop()
         if depth > DEEPEST:
             return f"nested more than {DEEPEST} deep"
-        if isinstance(each, Mapping):
-            inside = cast("Mapping[object, object]", each)
-            left -= sum(len(name) if isinstance(name, str) else 8 for name in list(inside)[:most])
-            todo += [(value, depth + 1) for value in list(inside.values())[:most]]
+        if isinstance(each, str):
+            left -= len(each)
+            continue
+        if isinstance(each, dict):
+            inside = cast("dict[object, object]", each)
+            left -= sum([len(name) if isinstance(name, str) else 8 for name in islice(inside, most)])
+            todo += [(value, depth + 1) for value in islice(inside.values(), most)]
         elif isinstance(each, list | tuple):
-            todo += [(value, depth + 1) for value in cast("Sequence[object]", each)[:most]]
-        left -= len(each) if isinstance(each, str) else 4
+            todo += [(value, depth + 1) for value in islice(cast("Sequence[object]", each), most)]
+        left -= 4
         if left < 0:
-            return f"a definition has at most {LONGEST:,} characters; split it into procedures that call each other"
-    return ""
+            break
+    return (
+        f"a definition has at most {LONGEST:,} characters; split it into procedures that call each other"
+        if left < 0
+        else ""
+    )
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

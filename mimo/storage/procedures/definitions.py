@@ -52,31 +52,31 @@ def define(
     Raises:
         Conflict: this version is there, and says something else.
     """
-    known = rows(
-        db, "SELECT id, hash, active FROM procedure_definitions WHERE name = ? AND major = ? AND minor = ?",
-        (name, *version),
-    )  # fmt: skip
-    if known:
-        id_, there, active = known[0]
-        if there != hash_:
-            raise Conflict(
-                f"{name} {version[0]}.{version[1]} is defined already, and differs; give what you have a higher version"
-            )
-        if active:
-            return id_, False
-        run(db, "UPDATE procedure_definitions SET active = 1 WHERE id = ?", (id_,))
-    else:
-        run(
-            db,
-            "INSERT INTO procedure_definitions (name, major, minor, body, hash, source, created_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (name, *version, body, hash_, source, by.now),
+    there = rows(
+        db, "SELECT id, major, minor, hash, active FROM procedure_definitions WHERE name = ?", (name,)
+    )
+    known = next((row for row in there if row[1:3] == version), None)
+    if known is not None and known[3] != hash_:
+        raise Conflict(
+            f"{name} {version[0]}.{version[1]} is defined already, and differs; give what you have a higher version"
         )
-        id_ = db.last_insert_rowid()
-    latest = version_of(db, name, None)
-    if latest is not None and latest.id == id_:
-        _remember(db, latest, namespace, draft, by, retell)
-    return id_, not known
+    if known is not None and known[4]:
+        return known[0], False
+    engram = None
+    if all(version >= row[1:3] for row in there if row[4]):  # the latest, and found as such
+        if there:
+            _forget_engrams(db, name, by, retell)
+        engram = _remembered(db, namespace, draft, by)
+    if known is not None:
+        run(db, "UPDATE procedure_definitions SET active = 1, engram_id = ? WHERE id = ?", (engram, known[0]))
+        return known[0], False
+    run(
+        db,
+        "INSERT INTO procedure_definitions (name, major, minor, body, hash, source, engram_id, created_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (name, *version, body, hash_, source, engram, by.now),
+    )
+    return db.last_insert_rowid(), True
 
 
 def deactivate(
@@ -112,7 +112,9 @@ def deactivate(
     if latest is None:
         _forget_engrams(db, name, by, retell)
     elif following is not None and latest.id == following[0] and latest.engram_id is None:
-        _remember(db, latest, following[1], following[2], by, retell)
+        _forget_engrams(db, name, by, retell)
+        engram = _remembered(db, following[1], following[2], by)
+        run(db, "UPDATE procedure_definitions SET engram_id = ? WHERE id = ?", (engram, latest.id))
     return gone
 
 
@@ -155,12 +157,8 @@ def names(db: apsw.Connection) -> list[str]:
     return [row[0] for row in rows(db, "SELECT DISTINCT name FROM procedure_definitions ORDER BY name")]
 
 
-def _remember(
-    db: apsw.Connection, latest: Kept, namespace: str, draft: Draft, by: By, retell: Retell
-) -> None:
-    _forget_engrams(db, latest.name, by, retell)
-    engram, _ = add_engrams(db, namespace, [draft], by.now, by.action)[0]
-    run(db, "UPDATE procedure_definitions SET engram_id = ? WHERE id = ?", (engram, latest.id))
+def _remembered(db: apsw.Connection, namespace: str, draft: Draft, by: By) -> int:
+    return add_engrams(db, namespace, [draft], by.now, by.action)[0][0]
 
 
 def _forget_engrams(db: apsw.Connection, name: str, by: By, retell: Retell) -> None:

@@ -132,6 +132,7 @@ A = ("states", "a")
         ([], "a definition is an object"),
         (changed("states", "ｅnd", to={"terminal": "success"}), "states.\\uff45nd: a state's name matches"),
         (changed("states", "a\u202e", to={}), "states.a\\u202e: a state's name"),
+        (GOOD | {"states": {**GOOD["states"], True: {"terminal": "success"}}}, "states.True: a state's name"),
         (changed("states", "\ud800", to={}), "states.\\ud800: a state's name"),
         (changed("name", to="gооd"), "name: string should match"),
         (changed("description", to="\ud800"), ""),
