@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from threading import Lock
 from typing import Any
 
@@ -53,6 +54,14 @@ class Store:
     at: dict[int, int] = field(default_factory=dict[int, int])
 
 
+def by_block(blocks: list[Block], rows: Ids) -> Iterator[tuple[slice, Block, Ids]]:
+    """Ascending rows a block at a time: which of them they are, the block, and their places in it."""
+    borders = plain(np.searchsorted(rows, BLOCK_ROWS * np.arange(len(blocks) + 1)))
+    for number, (first, end) in enumerate(pairwise(borders)):
+        if first < end:
+            yield slice(first, end), blocks[number], rows[first:end] - number * BLOCK_ROWS
+
+
 class Query:
     """A query in the form of each tier."""
 
@@ -81,10 +90,8 @@ class Query:
 
     def distances(self, block: Block, n: int) -> npt.NDArray[np.uint16]:
         assert block.planes is not None
-        total = np.zeros(n, np.uint16)
-        for plane, word in zip(block.planes, self.words, strict=True):
-            total += np.bitwise_count(plane[:n] ^ word)
-        return total
+        differing = np.bitwise_count(block.planes[:, :n] ^ self.words[:, None])
+        return np.add.reduce(differing, axis=0, dtype=np.uint16)
 
 
 class VectorIndex:
@@ -294,13 +301,12 @@ class VectorIndex:
         rescore = min(max(rescore, k), count)
         distances = None
         if plan == "int8":
-            rows = best_of(*self._scan(blocks, there, query.int8_scores, by_id=False), rescore)[0]
+            rows = np.sort(best_of(*self._scan(blocks, there, query.int8_scores, by_id=False), rescore)[0])
         else:
             rows, distances = self._codes(blocks, there, query, rescore)
             if self._tiers & 2 and self._tiers & 12:
-                chosen = np.zeros(there.size, np.bool_)
-                chosen[rows] = True
-                rows = best_of(*self._scan(blocks, chosen, query.int8_scores, by_id=False), settled)[0]
+                near = [query.int8_scores(block, at) for _, block, at in by_block(blocks, rows)]
+                rows = np.sort(best_of(np.concatenate(near), rows, settled)[0])
         return best_of(*self._rescored(blocks, rows, distances, query), k)
 
     def _plan(self, rows: int) -> str:
@@ -354,9 +360,7 @@ class VectorIndex:
         self, blocks: list[Block], rows: Ids, distances: npt.NDArray[np.uint16] | None, query: Query
     ) -> tuple[Floats, Ids]:
         scores, ids = np.empty(rows.size, np.float32), np.empty(rows.size, np.int64)
-        for number in plain(np.unique(rows // BLOCK_ROWS)):
-            block, here = blocks[number], np.flatnonzero(rows // BLOCK_ROWS == number)
-            at = rows[here] % BLOCK_ROWS
+        for here, block, at in by_block(blocks, rows):
             ids[here] = block.ids[at]
             if block.floats is not None:
                 scores[here] = query.float_scores(block, at)

@@ -61,9 +61,7 @@ async def test_without_its_embedder_it_answers_by_words(door: Open, embedding: d
 
 
 async def test_chat_streams_from_memory(door: Open) -> None:
-    await door.remember(
-        HARBOUR, "The harbour master is called Ilse, and closes the harbour " + "gladly " * 60
-    )
+    await door.learn(HARBOUR, "The harbour master is called Ilse, and closes the harbour " + "gladly " * 60)
     chunks, _ = await door.streamed(model="mimo", messages=ASKS, stream_options={"include_usage": True})
     assert chunks[0].choices[0].delta.role == "assistant"
     said = "".join(each.choices[0].delta.content or "" for each in chunks if each.choices)
