@@ -158,16 +158,6 @@ class Open:
         response = await self.client.post("/v1/memories", json={"items": items, "namespace": "user"})
         assert response.status_code == 201, response.text
 
-    async def learn(self, *contents: str) -> None:
-        """Remembered, and to be found by meaning: from then on the same question has the same answer."""
-        async with self.house.events.subscribe("memory:embedded") as told:
-            await self.remember(*contents)
-            left = len(contents)
-            async for each in told:
-                left -= each.count
-                if left <= 0:
-                    return
-
 
 @pytest.fixture
 def service() -> Iterator[Service]:

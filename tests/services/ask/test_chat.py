@@ -27,6 +27,11 @@ def upstream(service: Service, silence: float, request: pytest.FixtureRequest) -
     return {"url": service.url, "model": "whale-1", "key": KEY, "silence_seconds": silence}
 
 
+GONE = pytest.mark.parametrize(
+    "embedding", [{"provider": "openai", "url": "http://127.0.0.1:1/v1", "model": "gone", "dimension": 8}]
+)
+
+
 @pytest.fixture
 def model(service: Service) -> Service:
     """Named by a test that wants the service to be configured."""
@@ -50,9 +55,7 @@ async def test_chat_answers_from_memory(door: Open) -> None:
     assert "Nothing" in (none.choices[0].message.content or "")
 
 
-@pytest.mark.parametrize(
-    "embedding", [{"provider": "openai", "url": "http://127.0.0.1:1/v1", "model": "gone", "dimension": 8}]
-)
+@GONE
 async def test_without_its_embedder_it_answers_by_words(door: Open, embedding: dict[str, Any]) -> None:
     await door.remember(HARBOUR)
     told = await door.openai.chat.completions.create(model="mimo", messages=ASKS)
@@ -60,8 +63,11 @@ async def test_without_its_embedder_it_answers_by_words(door: Open, embedding: d
     assert HARBOUR in json.dumps((await door.ask("When does the harbour close?"))["results"])
 
 
+@GONE  # so that nothing is embedded between one question and the next
 async def test_chat_streams_from_memory(door: Open) -> None:
-    await door.learn(HARBOUR, "The harbour master is called Ilse, and closes the harbour " + "gladly " * 60)
+    await door.remember(
+        HARBOUR, "The harbour master is called Ilse, and closes the harbour " + "gladly " * 60
+    )
     chunks, _ = await door.streamed(model="mimo", messages=ASKS, stream_options={"include_usage": True})
     assert chunks[0].choices[0].delta.role == "assistant"
     said = "".join(each.choices[0].delta.content or "" for each in chunks if each.choices)
