@@ -45,9 +45,15 @@ class Weights:
     def __getitem__(self, name: str) -> Array:
         return self._tensors[name]
 
-    def release(self) -> None:
-        """Let the system take back the pages read so far; they come again from the file when needed."""
-        self._map.madvise(mmap.MADV_DONTNEED)
+    def release(self, name: str = "") -> None:
+        """Let the system take back the pages of one tensor, or of all, read so far; they come again when needed."""
+        if not name:
+            self._map.madvise(mmap.MADV_DONTNEED)
+            return
+        tensor = self._tensors[name]
+        inside = tensor.ctypes.data - np.frombuffer(self._map, np.uint8, 1).ctypes.data
+        first = inside // mmap.PAGESIZE * mmap.PAGESIZE  # the map begins with a page
+        self._map.madvise(mmap.MADV_DONTNEED, first, inside + tensor.nbytes - first)
 
     def _header(self) -> tuple[dict[str, Any], dict[str, Any], int]:
         (size,) = struct.unpack_from("<Q", self._map)

@@ -20,6 +20,9 @@ Vectors = npt.NDArray[np.float32]
 # Tokens that go through the model together. More makes no text faster; fewer lets go of the thread
 # sooner (a fifth of a second here on an old core), and the workspace stays below 8 MB.
 BATCH = 512
+# The table of words has 23 MB, of which a token reads 768 bytes and the system maps 64 KB: who embeds a library
+# would soon hold all of it. After so many tokens it is let go of; to map again what is needed takes 1 us each.
+TOKENS_HELD = 1_024
 
 
 class Forward(Protocol):
@@ -43,7 +46,8 @@ class Encoder:
     dim = WIDTH
 
     def __init__(self, folder: Path) -> None:
-        weights = Weights(folder / "weights.safetensors")
+        self._weights = weights = Weights(folder / "weights.safetensors")
+        self._held = 0
         self.id = weights.id
         self.window = weights.window
         self._wordpiece = WordPiece(folder / "vocab.txt")
@@ -72,7 +76,14 @@ class Encoder:
             packed = np.fromiter((piece for at in batch for piece in marked[at]), np.int32)
             starts = np.fromiter(accumulate((len(marked[at]) for at in batch), initial=0), np.int32)
             vectors[batch] = self._forward.run(packed, starts)
+            self._hold(len(packed))
         return vectors
+
+    def _hold(self, tokens: int) -> None:
+        self._held += tokens
+        if self._held >= TOKENS_HELD:
+            self._held = 0
+            self._weights.release("words")
 
 
 def _forward() -> type[Forward]:

@@ -14,7 +14,7 @@ import pytest
 
 from mimo_core import _numpy_encoder
 from mimo_core._weights import BadWeights, Weights
-from mimo_core.encoder import BATCH, Encoder
+from mimo_core.encoder import BATCH, TOKENS_HELD, Encoder
 
 try:
     from mimo_core import _core, _encoder
@@ -125,6 +125,22 @@ def test_threads_share_a_model(encoder: Encoder) -> None:
     assert found == [True] * 9
 
 
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux tells what is resident")
+def test_a_library_does_not_leave_the_whole_table_of_words_in_memory(tmp_path: Path) -> None:
+    for name in ("weights.safetensors", "vocab.txt"):
+        shutil.copy(FOLDER / name, tmp_path)
+    encoder = Encoder(tmp_path)
+    words = range(
+        1_000, 30_000, 29_000 // TOKENS_HELD
+    )  # from all over the table, whose pages then are all mapped
+    texts = [list(words[at : at + 128]) for at in range(0, len(words), 128)]
+    first = encoder.embed_pieces(texts[:1])
+    some = _resident_kb(tmp_path)
+    encoder.embed_pieces(texts[1:])
+    assert _resident_kb(tmp_path) < some + 4_000
+    np.testing.assert_array_equal(encoder.embed_pieces(texts[:1]), first)
+
+
 @pytest.mark.skipif(not _encoder, reason="the twin gets what NumPy's indexing refuses by itself")
 @pytest.mark.parametrize(
     ("pieces", "starts"),
@@ -182,3 +198,15 @@ def _in_bf16(encoder: Encoder) -> bool:
 
 def _avx512_is_real() -> bool:
     return "avx512vnni" in Path("/proc/cpuinfo").read_text()
+
+
+def _resident_kb(folder: Path) -> int:
+    """How much of the files in this folder is mapped into this process."""
+    total, ours = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        key, _, rest = line.partition(" ")
+        if not key.endswith(":"):
+            ours = str(folder) in rest
+        elif ours and key == "Rss:":
+            total += int(rest.split()[0])
+    return total
