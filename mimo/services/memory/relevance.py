@@ -6,9 +6,14 @@ says much, or is from the right day, makes it a better answer among several but 
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
+import numpy.typing as npt
 
 from mimo.services.memory.ranking import FEATURES, Floats
+
+Bools: TypeAlias = npt.NDArray[np.bool_]
 
 # Measured on five long conversations, each asked its own questions and those of another: at 6.0 some 98 % of the
 # answerable questions keep their answers, and 89 % of the others get none. By words alone there is less to go by.
@@ -25,12 +30,17 @@ def scores(features: Floats, weights: Floats) -> Floats:
     return _share(features @ weights, EVEN_IN_ALL, STEEPNESS_IN_ALL)
 
 
-def relevance(features: Floats, *, by_words_alone: bool) -> Floats:
-    """How likely each bears on the question, from 0 to 1, whatever the strategy."""
+def relevance(features: Floats, by_words: Bools) -> Floats:
+    """How likely each bears on the question, from 0 to 1, whatever the strategy.
+
+    `by_words`: those of which the meaning is not known (yet), which the words alone may recommend.
+    """
+    words = EVIDENCE["words"] * features[:, FEATURES.index("words")]
     total = np.zeros(len(features), np.float32)
     for name, worth in EVIDENCE.items():
         total += np.float32(worth) * features[:, FEATURES.index(name)]
-    return _share(total, EVEN_BY_WORDS if by_words_alone else EVEN, STEEPNESS)
+    whole = _share(total, EVEN, STEEPNESS)
+    return np.where(by_words, np.maximum(whole, _share(words, EVEN_BY_WORDS, STEEPNESS)), whole)
 
 
 def says_nothing(relevant: Floats, threshold: float = THRESHOLD) -> bool:

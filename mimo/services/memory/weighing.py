@@ -14,7 +14,7 @@ from mimo.services.memory import ranking
 from mimo.services.memory.chance import USUAL, steadied
 from mimo.services.memory.found import Question
 from mimo.services.memory.ranking import Floats
-from mimo.services.memory.relevance import relevance, scores
+from mimo.services.memory.relevance import Bools, relevance, scores
 from mimo.services.memory.times import spans_in
 from mimo.storage.engrams.gather import ByWords
 from mimo.storage.engrams.traits import hashed
@@ -104,9 +104,16 @@ def weighed(
         table[:, MEANINGS] = steadied(table[:, MEANINGS], chance)
     found = scores(table, ranking.vector_of(weights)) + WORKING_BONUS * around.working[at].astype(np.float32)
     order = np.lexsort((around.ids[at], -found))
-    relevant = relevance(table, by_words_alone=vector is None)
+    relevant = relevance(table, _without_vector(field))
     ids: list[int] = around.ids[at][order].tolist()
     return Weighed(tuple(ids), table[order], np.minimum(found[order], 1.0), relevant[order])
+
+
+def _without_vector(field: ranking.Field) -> Bools:
+    """Which candidates have none, or none to compare with the question's."""
+    if field.vectors is None:
+        return np.ones(len(field.candidates), np.bool_)
+    return np.abs(field.vectors[field.candidates]).max(axis=1, initial=0) == 0
 
 
 def best_by_words(said: ByWords, idf: Floats, limit: int) -> list[int]:

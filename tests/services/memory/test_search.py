@@ -113,7 +113,15 @@ async def test_an_identifier_is_found_by_its_parts_and_its_parts_by_it(store: An
 
 async def test_what_is_not_embedded_yet_is_found_by_words(store: Any) -> None:
     await store.put({"content": "The heron nests at the mill", "embedded": False}, "Something else entirely")
-    assert (await store.find("heron mill")).hits[0].content == "The heron nests at the mill"
+    found = await store.find("heron mill")
+    assert found.hits[0].content == "The heron nests at the mill"
+    assert not found.abstained
+    assert (await store.find("submarine volcano")).abstained
+
+
+async def test_the_first_of_all_is_an_answer_before_it_is_embedded(store: Any) -> None:
+    await store.put({"content": "The heron nests at the mill", "embedded": False})
+    assert not (await store.find("Where does the heron nest?")).abstained
 
 
 async def test_when_the_embedder_is_down_words_answer_and_it_is_said(store: Any) -> None:
