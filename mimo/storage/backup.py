@@ -126,10 +126,15 @@ def restore(home: Home, source: str, migrations: Sequence[Migration] | None = No
     prepare_home(home)
     if os.path.isfile(home.database) and os.path.isfile(source) and os.path.samefile(source, home.database):
         raise Unusable(f"{source} is the database itself; name one of the files in {home.backups}")
-    for finding in check(source, newest=newest):
-        raise Unusable(f"{source} is damaged ({finding.where}: {finding.what}); choose another backup")
-    with translated(source):
-        _require_content(source, newest)
+    try:
+        for finding in check(source, newest=newest):
+            raise _damaged(source, f"{finding.where}: {finding.what}")
+        with translated(source):
+            _require_content(source, newest)
+    except Unusable as error:
+        if isinstance(error.__cause__, apsw.CorruptError):
+            raise _damaged(source, str(error.__cause__)) from error
+        raise
     fresh = home.database + ".restored"
     with suppress(FileNotFoundError):
         os.unlink(fresh)
@@ -172,6 +177,10 @@ def _finish(part: str) -> None:
             )
     finally:
         db.close()
+
+
+def _damaged(source: str, why: str) -> Unusable:
+    return Unusable(f"{source} is damaged ({why}); nothing was changed; choose another backup")
 
 
 def _require_content(path: str, newest: int) -> None:

@@ -175,11 +175,13 @@ def test_what_is_no_sound_backup_changes_nothing(
     copy = backup_now(filled, str(tmp_path / "copy.db")).path
     (tmp_path / "garbage.db").write_bytes(b"garbage" * 1000)
     (tmp_path / "empty.db").touch()
+    (tmp_path / "cut.db").write_bytes(Path(copy).read_bytes()[:9000])
     db = apsw.Connection(copy)
     db.execute("INSERT INTO note_words (rowid, body) VALUES (5000, 'a word that no note has')").fetchall()
     db.close()
     for source, why in {
         "copy.db": "is damaged",
+        "cut.db": "is damaged .* choose another backup$",
         "garbage.db": "belongs to another program: it is no database",
         "empty.db": "is empty",
         "nothing.db": "no database at",

@@ -213,6 +213,27 @@ garbage
 """
 
 
+def test_a_disk_that_takes_no_writing_is_refused_and_what_it_holds_stays(
+    home: Home, tmp_path: Path, notes: list[Migration]
+) -> None:
+    trio.run(made, home, notes)
+    seen = tmp_path / "seen"
+    seen.mkdir()
+    bound = subprocess.run(["mount", "--bind", home, str(seen)], capture_output=True, text=True)
+    if bound.returncode != 0:
+        pytest.skip(f"cannot mount here: {bound.stderr.strip()}")
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(seen)], check=True)
+        before = {name: content(str(seen / name)) for name in os.listdir(seen)}
+        with pytest.raises(
+            Unusable, match=r"its disk takes no writing; choose another directory with --home"
+        ):
+            prepare_home(Home(seen))
+        assert {name: content(str(seen / name)) for name in os.listdir(seen)} == before
+    finally:
+        subprocess.run(["umount", "-l", str(seen)], check=True)
+
+
 @pytest.mark.parametrize(
     ("path", "kind"),
     [

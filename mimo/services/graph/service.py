@@ -192,8 +192,10 @@ class Knowing:
         write = self._database.write
         if asked.operation == "undo":
             told = await write(undo, graph, now, frees=True)
-            text = "nothing to undo" if told is None else f"undone: {told}"
             data: dict[str, object] = {"undone": told}
+            if told is None:
+                return answer(asked.format, "nothing to undo", data)
+            text = f"undone: {told}"
         elif asked.subject is None or asked.to is None:
             raise InvalidArguments(f"{asked.operation} needs subject and to", fields=["subject", "to"])
         elif asked.operation == "merge":

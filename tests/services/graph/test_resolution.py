@@ -93,6 +93,7 @@ async def test_two_names_become_one_thing_and_two_again(graph: Living) -> None:
     assert await graph.facts() == before
     assert await by(graph, "pgsql") == ("PG", "name")
     assert await graph.text("undo") == "nothing to undo"
+    assert [event.action for event in graph.told("graph:renamed")] == ["merge", "undo"]
 
 
 async def test_one_thing_becomes_two_and_one_again(graph: Living) -> None:
