@@ -6,6 +6,18 @@ from cpython.pythread cimport (
     PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_release_lock, PyThread_type_lock, WAIT_LOCK,
 )
 
+cdef extern from "Python.h":
+    ctypedef struct PyThreadState:
+        pass
+    PyThreadState *PyEval_SaveThread()
+    void PyEval_RestoreThread(PyThreadState *)
+
+# Numbers that are scanned in less time than it takes to get the GIL back from a thread that took it
+# meanwhile: that one is asked for it after 5 ms only. To write a number takes as long as to scan 64.
+cdef enum:
+    BRIEF = 1 << 19
+    WRITING = 64
+
 
 @cython.final
 cdef class _Store:
@@ -113,6 +125,7 @@ cdef class VectorIndex:
         cdef unsigned *dead = &one if n == 1 else <unsigned *>malloc(n * sizeof(unsigned))
         cdef float[::1] scratch = self.scratch
         cdef mimo_store *store
+        cdef PyThreadState *others
         if dead is NULL:
             raise MemoryError
         self.writing.acquire()
@@ -132,9 +145,10 @@ cdef class VectorIndex:
                     raise ValueError(f"id {id[i]} is already there; replace it")
             if not store_reserve_deaths(store, dead, n):
                 raise MemoryError
-            with nogil:
-                for i in range(n):
-                    store_write(store, kernels, <unsigned>(store.rows + i), id[i], group_at[i] if group_at is not NULL else 0, &x[i, 0], &scratch[0])
+            others = NULL if WRITING * n * self.dim <= BRIEF else PyEval_SaveThread()
+            store_fill(store, kernels, &id[0], group_at, &x[0, 0], n, &scratch[0])
+            if others is not NULL:
+                PyEval_RestoreThread(others)
             PyThread_acquire_lock(self.lock, WAIT_LOCK)
             store_publish(store, dead, n, n)
             PyThread_release_lock(self.lock)
@@ -298,8 +312,10 @@ cdef class VectorIndex:
         cdef int64_t found
         cdef int trusted = self.codes_trusted
         cdef const mimo_kernels *table = kernels
-        with nogil:
-            found = store_search(store.it, shot, table, query, k, plan, trusted, rescore, threads, allowed, groups, groups_n, &ids[0], &scores[0])
+        cdef PyThreadState *others = NULL if shot.rows * self.dim <= BRIEF else PyEval_SaveThread()
+        found = store_search(store.it, shot, table, query, k, plan, trusted, rescore, threads, allowed, groups, groups_n, &ids[0], &scores[0])
+        if others is not NULL:
+            PyEval_RestoreThread(others)
         return found
 
     def search_batch(self, queries, Py_ssize_t k, **options):

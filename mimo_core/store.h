@@ -186,6 +186,13 @@ static void store_write(mimo_store *store, const mimo_kernels *kernels, uint32_t
     if (block->floats) memcpy(block->floats + at * padded, scratch, (size_t)padded * sizeof(float));
 }
 
+/* Write rows behind all that snapshots contain; `groups` NULL: of group 0. They are there once published. */
+static void store_fill(mimo_store *store, const mimo_kernels *kernels, const int64_t *ids, const int32_t *groups,
+                       const float *numbers, int64_t n, float *scratch) {
+    for (int64_t i = 0; i < n; i++)
+        store_write(store, kernels, (uint32_t)(store->rows + i), ids[i], groups ? groups[i] : 0, numbers + i * store->dim, scratch);
+}
+
 /* Row `to` becomes what row `from` of another store is. */
 static void store_copy(mimo_store *store, uint32_t to, const mimo_store *other, uint32_t from) {
     mimo_block *mine = store->blocks[to / BLOCK_ROWS];
