@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
-from mimo.errors import Unavailable
+from mimo.errors import MimoError, Unavailable
 
 Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | float | bool | None"
 JsonObject: TypeAlias = Mapping[str, Any]
@@ -135,6 +135,7 @@ class Call:
     outlet: Outlet = SILENCE
     key: str | None = None  # the caller's idempotency key, when the door carries one
     offers: JsonObject = field(default_factory=dict[str, Any])  # what the client says it can be asked
+    began: float | None = None  # when it came, by `time.perf_counter`, if it was passed on before it is run
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +164,21 @@ class Answer:
 Handler: TypeAlias = Callable[[Any, Call], Awaitable[Answer]]
 
 
+class Report(Protocol):
+    """To whom a tool says what came of a call that it has passed on. Neither waits, and only the first word counts."""
+
+    def over(self, came: Answer | MimoError) -> None: ...
+
+    def more(self) -> None:
+        """It takes more than passing on: the handler is to take the call up."""
+        ...
+
+
+# Passes a call on to somebody else, and gives what calls it off; the report comes later, never at once.
+# None: nothing was done, and the handler is to run.
+Passes: TypeAlias = Callable[[Any, Call, Report], "Callable[[], None] | None"]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Tool:
     """A tool, declared once, at the foot of the service that runs it."""
@@ -185,6 +201,7 @@ class Tool:
     icons: tuple[JsonObject, ...] = ()
     meta: JsonObject = field(default_factory=dict[str, Any])
     definition: JsonObject | None = None  # somebody else's, shown word for word but for the name and `meta`
+    passes: Passes | None = None  # a way round the handler that needs no task of its own
 
     @property
     def description(self) -> str:

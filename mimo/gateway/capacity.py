@@ -63,10 +63,14 @@ class Places:
             message = f"{load.limit} calls of this kind run and {load.waiting} wait; try again in {after:g} s"
             raise Busy(message, **busy.details, capacity=self._bulkhead.name, after=after) from None
 
-    async def leave(self, seconds: float) -> None:
+    def enter_now(self) -> bool:
+        """Take a place if one is free, to be given back with `leave`."""
+        return self._bulkhead.enter_now()
+
+    def leave(self, seconds: float) -> None:
         """Give a place back that was held for so long."""
         self._usual += 0.1 * (seconds - self._usual)
-        await self._bulkhead.__aexit__(None, None, None)
+        self._bulkhead.leave()
 
 
 class Place:
@@ -85,4 +89,4 @@ class Place:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._places.leave(trio.current_time() - self._began)
+        self._places.leave(trio.current_time() - self._began)

@@ -9,7 +9,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -19,17 +19,17 @@ from mimo.errors import Forbidden, MimoError, TooSlow
 from mimo.gateway.arguments import validated
 from mimo.gateway.bugs import broken
 from mimo.gateway.capacity import LIMITS, Limit, Places
+from mimo.gateway.passage import CANCELLED, FAILED, OK, Passage
 from mimo.gateway.toolbox import Toolbox
 from mimo.observability import logs
 from mimo.observability.events import Events
 from mimo.observability.metrics import Metrics
 from mimo.observability.news import ToolCalled
 from mimo.resilience.bulkhead import Load
-from mimo.tool import Answer, Call, Capacity, Tool
+from mimo.tool import Answer, Call, Capacity, Report, Tool
 
 log = logging.getLogger(__name__)
 
-OK, FAILED, CANCELLED = "ok", "failed", "cancelled"
 RECENT = 100  # calls whose durations are kept, for `p99`
 
 
@@ -69,7 +69,7 @@ class Dispatch:
             Broken: a bug of ours; its id is in the message and in the log.
             Others: as the tool says.
         """
-        began, course = time.perf_counter(), _Course()
+        began, course = call.began or time.perf_counter(), _Course()
         with logs.about(request=call.id, client=call.client.name, tool=name[:128], private=arguments):
             try:
                 answer = await self._run(name, arguments, call, seconds, course)
@@ -79,7 +79,36 @@ class Dispatch:
                 course.outcome = error.kind
                 raise
             finally:
-                self._tell(call, course, time.perf_counter() - began)
+                self._tell(call, course.tool, course.outcome, time.perf_counter() - began)
+
+    def pass_on(self, name: str, arguments: object, call: Call, report: Report) -> Callable[[], None] | None:
+        """Run a call without a task, if its tool only passes it on. Gives what calls it off.
+
+        None: nothing was done. It is to be run by `call`, which also has the words for what is wrong with it.
+        """
+        try:
+            tool = self.toolbox.find(name)
+            if tool.passes is None:
+                return None
+            _allow(tool, call)
+            fitting = validated(tool, arguments, self.toolbox.schema(tool))
+        except MimoError:
+            return None
+        places = self._places[tool.competes_for]
+        if not places.enter_now():
+            return None
+
+        def ended(outcome: str, seconds: float) -> None:
+            with logs.about(request=call.id, client=call.client.name, tool=tool.name, private=arguments):
+                self._tell(call, tool, outcome, seconds)
+
+        passage = Passage(places, ended, report)
+        try:
+            passage.recall = tool.passes(fitting, call, passage)
+        finally:
+            if passage.recall is None:
+                places.leave(0.0)
+        return None if passage.recall is None else passage.call_off
 
     def loads(self) -> Mapping[Capacity, Load]:
         """How full each class is, for status and for who must decide what to refuse."""
@@ -102,7 +131,8 @@ class Dispatch:
         course.tool = tool = self.toolbox.find(name)
         _allow(tool, call)
         seconds = max(0.0, tool.seconds if seconds is None else min(seconds, tool.seconds))
-        with trio.move_on_after(seconds) as deadline:
+        spent = 0.0 if call.began is None else time.perf_counter() - call.began
+        with trio.move_on_after(max(0.0, seconds - spent)) as deadline:
             return await self._handle(tool, arguments, call)
         assert deadline.cancelled_caught
         raise _too_slow(tool, seconds)
@@ -128,14 +158,14 @@ class Dispatch:
             await trio.lowlevel.checkpoint_if_cancelled()
             raise told from (raised if told is not error else error.__cause__)
 
-    def _tell(self, call: Call, course: _Course, seconds: float) -> None:
-        name = course.tool.name if course.tool is not None else None
-        self._metrics.called(name, course.outcome, seconds)
-        if course.tool is not None and course.outcome != CANCELLED:
+    def _tell(self, call: Call, tool: Tool | None, outcome: str, seconds: float) -> None:
+        name = tool.name if tool is not None else None
+        self._metrics.called(name, outcome, seconds)
+        if tool is not None and outcome != CANCELLED:
             self._recent.append(seconds)
-        self._events.publish(ToolCalled(name or "", call.client.name, course.outcome, seconds, call.id))
+        self._events.publish(ToolCalled(name or "", call.client.name, outcome, seconds, call.id))
         if log.isEnabledFor(logging.DEBUG):
-            log.debug("call ended", extra={"outcome": course.outcome, "seconds": round(seconds, 6)})
+            log.debug("call ended", extra={"outcome": outcome, "seconds": round(seconds, 6)})
 
     def _measure(self) -> None:
         for capacity, load in self.loads().items():

@@ -13,7 +13,7 @@ from mimo.errors import Unavailable
 from mimo.gateway.dispatch import Dispatch
 from mimo.gateway.keys import OWNER
 from mimo.gateway.rates import Rate, Rates
-from mimo.tool import Answer, Call, Capacity, Tool
+from mimo.tool import Answer, Call, Capacity, Report, Tool
 
 # A queue that is longer than it was so long ago is growing.
 LOOK_SECONDS = 0.5
@@ -45,12 +45,13 @@ class LoadGuard:
         self._growing = False
 
     def overloaded(self) -> bool:
-        now, waiting = self._clock(), self._waiting()
+        now = self._clock()
         if now - self._looked_at >= LOOK_SECONDS:
+            waiting = self._waiting()
             # After a long silence there is nothing to compare with.
             self._growing = now - self._looked_at < 4 * LOOK_SECONDS and waiting > self._before
             self._looked_at, self._before = now, waiting
-        return self._growing and waiting > 0 and self._p99() > self._threshold
+        return self._growing and self._waiting() > 0 and self._p99() > self._threshold
 
 
 class Gate:
@@ -63,8 +64,15 @@ class Gate:
 
     async def call(self, name: str, arguments: object, call: Call, *, seconds: float | None = None) -> Answer:
         """As `Dispatch.call`; and for what writes or costs, `Busy` by rate and `Unavailable` under overload."""
-        self.admit(call.client.key, self.dispatch.toolbox.find(name))
+        if call.began is None:  # else it was let in when it came
+            self.admit(call.client.key, self.dispatch.toolbox.find(name))
         return await self.dispatch.call(name, arguments, call, seconds=seconds)
+
+    def pass_on(self, name: str, arguments: object, call: Call, report: Report) -> Callable[[], None] | None:
+        """As `Dispatch.pass_on`, for who has no rate, while the house is not overloaded."""
+        if call.client.key is not None or self._guard.overloaded():
+            return None
+        return self.dispatch.pass_on(name, arguments, call, report)
 
     def admit(self, key: str | None, tool: Tool | None = None) -> None:
         """Let one costly thing in (or a tool, which may be a cheap one).

@@ -25,23 +25,51 @@ RequestId = int | float | str
 
 
 class Request:
-    """A request in flight while its `with` lasts. Its scope is what a cancellation cancels."""
+    """A request in flight while its `with` lasts. Its scope is what a cancellation cancels.
 
-    __slots__ = ("_session", "id", "reason", "scope")
+    One that no task runs is in flight from `begin` to `end`, and `off` is what a cancellation calls. A task may take
+    it up by `with` before its end.
+    """
+
+    __slots__ = ("_begun", "_scope", "_session", "id", "off", "reason")
 
     def __init__(self, session: Session, request_id: RequestId) -> None:
         self._session = session
+        self._begun = False
         self.id = request_id
-        self.scope = trio.CancelScope()
+        self._scope: trio.CancelScope | None = None
+        self.off: Callable[[], None] | None = None
         self.reason = ""  # why it was cancelled
+
+    @property
+    def scope(self) -> trio.CancelScope:
+        if self._scope is None:
+            self._scope = trio.CancelScope()
+        return self._scope
 
     @property
     def cancelled(self) -> bool:
         """Whether it was cancelled by its id: it then gets no answer."""
-        return self.scope.cancel_called
+        return self._scope is not None and self._scope.cancel_called
+
+    def begin(self, off: Callable[[], None]) -> None:
+        """Raises as `Session.request`."""
+        self._session.take(self)
+        self._begun, self.off = True, off
+
+    def end(self) -> None:
+        self._session.drop(self)
+
+    def call_off(self, reason: str) -> None:
+        self.reason = self.reason or reason
+        if self.off is not None:
+            self.off()
+        else:
+            self.scope.cancel()
 
     def __enter__(self) -> Request:
-        self._session.take(self)
+        if not self._begun:
+            self._session.take(self)
         self.scope.__enter__()
         return self
 
@@ -85,6 +113,10 @@ class Session:
     def in_flight(self) -> Sequence[Request]:
         return list(self._in_flight.values())
 
+    @property
+    def admits(self) -> bool:
+        return not self._sessions.draining
+
     def request(self, request_id: RequestId) -> Request:
         """What runs inside `with` is cancelled by `cancel` with this id; ask the request whether it was.
 
@@ -114,8 +146,7 @@ class Session:
         request = self._in_flight.get(_key(request_id))
         if request is None:
             return False
-        request.reason = request.reason or reason
-        request.scope.cancel()
+        request.call_off(reason)
         return True
 
     def cancel_all(self, reason: str = "") -> int:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from types import TracebackType
 from typing import TypeVar, TypeVarTuple
 
 import trio
@@ -98,21 +98,16 @@ class Breaker:
         with self.attempt():
             return await function(*arguments)
 
-    @contextmanager
-    def attempt(self) -> Generator[None]:
+    def attempt(self) -> Attempt:
         """The same for a block: `with breaker.attempt(): ...`."""
-        epoch = self._admit()
-        try:
-            yield
-        except Exception as error:
-            self._over(epoch, success=False if self._counts(error) else None)
-            raise
-        except BaseException:
-            self._over(epoch, success=None)
-            raise
-        self._over(epoch, success=True)
+        return Attempt(self)
 
-    def _admit(self) -> int:
+    def admit(self) -> int:
+        """Let a call through, and give what `over` wants to know of it.
+
+        Raises:
+            Unavailable: it is not let through.
+        """
         if self._state is BreakerState.OPEN:
             after = self._opened_at + self._rest - trio.current_time()
             if after > 0:
@@ -126,7 +121,15 @@ class Breaker:
             self._on_trial += 1
         return self._epoch
 
-    def _over(self, epoch: int, *, success: bool | None) -> None:
+    def over(self, epoch: int, error: BaseException | None) -> None:
+        """What came of a call that was let through: nothing went wrong, or this."""
+        if error is None:
+            self._count(epoch, success=True)
+        else:
+            failed = isinstance(error, Exception) and self._counts(error)
+            self._count(epoch, success=False if failed else None)
+
+    def _count(self, epoch: int, *, success: bool | None) -> None:
         if epoch != self._epoch:
             return
         if self._state is BreakerState.HALF_OPEN:
@@ -156,3 +159,21 @@ class Breaker:
     def _refuse(self, message: str, after: float) -> None:
         self.refused += 1
         raise Unavailable(message, after=after)
+
+
+class Attempt:
+    """One call, as a block. Written out, because every call of a skill goes through it."""
+
+    __slots__ = ("_breaker", "_epoch")
+
+    def __init__(self, breaker: Breaker) -> None:
+        self._breaker = breaker
+        self._epoch = -1
+
+    def __enter__(self) -> None:
+        self._epoch = self._breaker.admit()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._breaker.over(self._epoch, error)

@@ -57,14 +57,24 @@ class Bulkhead:
         async with self:
             return await function(*arguments)
 
-    async def __aenter__(self) -> None:
-        """A free place is taken without a turn of the loop."""
-        await trio.lowlevel.checkpoint_if_cancelled()
+    def enter_now(self) -> bool:
+        """Take a place if one is free; who has one gives it back with `leave`."""
         try:
             self._places.acquire_nowait()
         except trio.WouldBlock:
-            await self._queue_up()
+            return False
         self._entered += 1
+        return True
+
+    def leave(self) -> None:
+        self._places.release()
+
+    async def __aenter__(self) -> None:
+        """A free place is taken without a turn of the loop."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if not self.enter_now():
+            await self._queue_up()
+            self._entered += 1
 
     async def _queue_up(self) -> None:
         load = self.load
@@ -83,4 +93,4 @@ class Bulkhead:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._places.release()
+        self.leave()

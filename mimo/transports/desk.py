@@ -23,7 +23,7 @@ from mimo.protocol.mcp.conversation import Catalogue
 from mimo.protocol.mcp.events import Work
 from mimo.protocol.mcp.operations import CallTool, Complete, GetPrompt, Kind, ReadResource
 from mimo.protocol.mcp.seal import Seal
-from mimo.tool import Answer, Call, Client, Prompt, Resource, ResourceTemplate
+from mimo.tool import Answer, Call, Client, Prompt, Report, Resource, ResourceTemplate
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -47,6 +47,10 @@ class Dispatch(Protocol):
         """Run a tool. Raises only MimoError."""
         ...
 
+    def pass_on(self, name: str, arguments: object, call: Call, report: Report) -> Callable[[], None] | None:
+        """Run it without a task, and give what calls it off. None: nothing was done, and `call` is to run it."""
+        ...
+
 
 class Listener(Protocol):
     """A peer that wants to hear of changes."""
@@ -55,6 +59,7 @@ class Listener(Protocol):
     def watched(self) -> Set[str]: ...
     def changed(self, kind: Kind) -> None: ...
     def updated(self, uri: str) -> None: ...
+    def gone(self) -> None: ...
 
 
 class Desk:
@@ -113,6 +118,7 @@ class Desk:
             yield
         finally:
             self._listeners.discard(listener)
+            listener.gone()
             if listener.watched:
                 self.on_watch()
 
@@ -160,6 +166,10 @@ class Desk:
                 return results.prompted(prompt, await _bounded(lambda: prompt.get(arguments, call)))
             case Complete():
                 return results.completed(await self._complete(work.errand))
+
+    def pass_on(self, errand: CallTool, call: Call, report: Report) -> Callable[[], None] | None:
+        """As dispatch does it: a call without a task. None: it is to be run."""
+        return self._dispatch.pass_on(errand.name, errand.arguments, call, report)
 
     async def _complete(self, asked: Complete) -> Sequence[str]:
         if asked.of == "prompt":

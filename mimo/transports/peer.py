@@ -10,16 +10,17 @@ from typing import Any, Protocol, cast
 import trio
 
 from mimo.errors import MimoError, Unavailable
-from mimo.gateway.sessions import Session
+from mimo.gateway.sessions import Request, Session
 from mimo.protocol.jsonrpc import Batch, Id, Message, Object, Response
 from mimo.protocol.mcp.conversation import Conversation
 from mimo.protocol.mcp.events import Do, Event, Heard, Met, Noted, Say, Stop, Work
-from mimo.protocol.mcp.operations import Complete, Kind
+from mimo.protocol.mcp.operations import FIRST, CallTool, Complete, Kind
 from mimo.protocol.mcp.questions import Answers, InputRequired, Question, check_offered
 from mimo.protocol.mcp.seal import place
 from mimo.protocol.mcp.terms import Terms
 from mimo.tool import Call, Client, Json, JsonObject
 from mimo.transports.desk import Desk
+from mimo.transports.flight import Flight
 
 _numbers = itertools.count(1)
 
@@ -67,7 +68,9 @@ class Peer:
         self._wire = wire
         self._nursery = nursery
         self._principal = principal
-        self._scopes: dict[Work, trio.CancelScope | None] = {}  # None: its task has not run yet
+        # None: its task has not run yet. A flight has none, and is called off by itself.
+        self._running: dict[Work, trio.CancelScope | Flight | None] = {}
+        self._gone = False
         self._awaited: dict[str, _Awaited] = {}
         self._quiet = trio.Event()
         self._quiet.set()
@@ -75,7 +78,7 @@ class Peer:
     @property
     def busy(self) -> int:
         """How many calls are running."""
-        return len(self._scopes)
+        return len(self._running)
 
     def receive(self, message: Message | Batch) -> None:
         """Act on a message. Whatever takes time goes on in the nursery."""
@@ -113,12 +116,14 @@ class Peer:
                 case Say():
                     self._say([event])
                 case Do(work):
-                    self._scopes[work] = None
                     self._quiet = trio.Event() if self._quiet.is_set() else self._quiet
-                    self._nursery.start_soon(self._run, work, name=f"{work.method} {work.id}")
+                    identity = f"{next(_numbers):x}"
+                    self._running[work] = None
+                    if not self._passed_on(work, identity):
+                        self._start(work, identity)
                 case Stop(work):
-                    if scope := self._scopes[work]:
-                        scope.cancel()
+                    if running := self._running[work]:
+                        running.cancel()
                 case Heard(response):
                     waiting = self._awaited.pop(str(response.id), None)
                     if waiting is not None:
@@ -135,45 +140,96 @@ class Peer:
         for frame in frames:
             self._wire.say(frame)
 
-    async def _run(self, work: Work) -> None:
-        if not self.conversation.is_open(work):  # cancelled before it began
-            self._over(work)
-            return
-        identity = f"{next(_numbers):x}"
+    def _start(self, work: Work, identity: str, begun: Flight | None = None) -> None:
+        self._nursery.start_soon(self._run, work, identity, begun, name=f"{work.method} {work.id}")
+
+    async def _run(self, work: Work, identity: str, begun: Flight | None) -> None:
         try:
-            with trio.CancelScope() if self._session is None else self._session.request(identity) as held:
-                self._scopes[work] = held if isinstance(held, trio.CancelScope) else held.scope
-                self._say(self.conversation.done(work, await self._result(work, identity)))
+            if not self.conversation.is_open(work):  # cancelled before it began
+                if begun is not None:
+                    begun.request.end()
+                return
+            with self._held(identity, begun) as held:
+                self._running[work] = held if isinstance(held, trio.CancelScope) else held.scope
+                began = None if begun is None else begun.began
+                self._say(self.conversation.done(work, await self._result(work, identity, began)))
         except MimoError as error:
             self._say(self.conversation.failed(work, error))
         finally:
+            if begun is not None:
+                begun.withdraw()
             self._over(work)
 
+    def _held(self, identity: str, begun: Flight | None) -> trio.CancelScope | Request:
+        if begun is not None:
+            return begun.request
+        return trio.CancelScope() if self._session is None else self._session.request(identity)
+
     def _over(self, work: Work) -> None:
-        del self._scopes[work]
-        if not self._scopes:
+        del self._running[work]
+        if not self._running:
             self._quiet.set()
 
-    async def _result(self, work: Work, identity: str) -> Object:
+    # Calls that no task runs.
+
+    def _passed_on(self, work: Work, identity: str) -> bool:
+        """Is it on its way already? Not if anything about it takes more than passing it on."""
+        if self._session is None or self._gone or not isinstance(work.errand, CallTool):
+            return False
+        if work.errand.retried is not FIRST or not self._session.admits:
+            return False
+        flight = Flight(work, self._session.request(identity), self._landed, self._taken_up)
+        off = self._desk.pass_on(work.errand, self._call(work, identity, Answers({}, {})), flight)
+        if off is None:
+            return False
+        flight.begin(off)
+        self._running[work] = flight
+        return True
+
+    def _landed(self, flight: Flight, came: Object | MimoError | None) -> None:
+        """Whoever brings the answer is another's task: what goes wrong with it here ends this client's alone."""
+        work = flight.work
+        try:
+            if isinstance(came, MimoError):
+                self._say(self.conversation.failed(work, came))
+            elif came is not None:
+                self._say(self.conversation.done(work, came))
+        except Exception as error:
+            self._nursery.start_soon(_raise, error)
+        finally:
+            self._over(work)
+
+    def _taken_up(self, flight: Flight) -> None:
+        self._running[flight.work] = flight.request.scope
+        self._start(flight.work, str(flight.request.id), flight)
+
+    def gone(self) -> None:
+        """The client is not there any more."""
+        self._gone = True
+        for each in list(self._running.values()):
+            if isinstance(each, Flight):
+                each.cancel()
+
+    async def _result(self, work: Work, identity: str, began: float | None) -> Object:
         if isinstance(work.errand, Complete) or not work.terms.revision.modern:
-            return await self._desk.run(work, self._call(work, identity, Answers({}, {})))
+            return await self._desk.run(work, self._call(work, identity, Answers({}, {}), began))
         seal, retried = self._desk.seal, work.errand.retried
         here = place(self._principal, work.method, work.params)
         kept = {} if retried.state is None else seal.open(retried.state, here, self._desk.now())
         answers = Answers(kept, retried.responses)
         try:
-            return await self._desk.run(work, self._call(work, identity, answers))
+            return await self._desk.run(work, self._call(work, identity, answers, began))
         except InputRequired as required:
             return required.as_result(seal.close(answers.used, here, self._desk.now()))
 
-    def _call(self, work: Work, identity: str, answers: Answers) -> Call:
+    def _call(self, work: Work, identity: str, answers: Answers, began: float | None = None) -> Call:
         said = work.params.get("_meta")
         meta = cast("Object", said) if isinstance(said, dict) else {}
         key = meta.get("mimo/key")
         client = _introduced(self.client, work.terms) if work.terms.revision.modern else self.client
         outlet = PeerOutlet(self, work, answers)
         offers = work.terms.capabilities
-        return Call(identity, client, meta, outlet, key if isinstance(key, str) else None, offers)
+        return Call(identity, client, meta, outlet, key if isinstance(key, str) else None, offers, began)
 
     # For the outlet.
 
@@ -252,3 +308,7 @@ def _answer(response: Response | None, question: Question) -> JsonObject:
         said = response.failure.message if response.failure is not None else "no result"
         raise Unavailable(f"the client did not answer {question.method}: {said}")
     return response.result
+
+
+async def _raise(error: Exception) -> None:
+    raise error

@@ -67,24 +67,27 @@ class Retried:
     state: str | None = None
 
 
+FIRST = Retried()
+
+
 @dataclass(frozen=True, slots=True)
 class CallTool:
     name: str
     arguments: Object
-    retried: Retried = Retried()
+    retried: Retried = FIRST
 
 
 @dataclass(frozen=True, slots=True)
 class ReadResource:
     uri: str
-    retried: Retried = Retried()
+    retried: Retried = FIRST
 
 
 @dataclass(frozen=True, slots=True)
 class GetPrompt:
     name: str
     arguments: Mapping[str, str]
-    retried: Retried = Retried()
+    retried: Retried = FIRST
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +165,7 @@ def _retried(params: Object) -> Retried:
     if state is not None and not isinstance(state, str):
         raise invalid("requestState must be the string that you were given")
     if "inputResponses" not in params:
-        return Retried(state=state)
+        return FIRST if state is None else Retried(state=state)
     responses = params["inputResponses"]
     if not isinstance(responses, dict):
         raise invalid("inputResponses must be an object")

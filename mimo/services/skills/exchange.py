@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any, cast
 
 import trio
@@ -26,9 +27,21 @@ class Refused(Unavailable):
 
 
 class Exchange:
-    """Whoever asked waits on it; whoever reads from the skill fills it."""
+    """Whoever asked waits on it, or watches it; whoever reads from the skill fills it."""
 
-    __slots__ = ("_news", "answer", "began", "call", "id", "lost", "method", "notes", "pending", "scope")
+    __slots__ = (
+        "_news",
+        "answer",
+        "began",
+        "call",
+        "id",
+        "lost",
+        "method",
+        "notes",
+        "pending",
+        "scope",
+        "watcher",
+    )
 
     def __init__(self, number: int, method: str, call: Call | None) -> None:
         self.id = number
@@ -42,6 +55,7 @@ class Exchange:
         self.scope: trio.CancelScope | None = (
             None  # of a question under way, in vain once the answer is there
         )
+        self.watcher: Callable[[], None] | None = None  # is called when there is something new
         self._news = trio.Event()
 
     @property
@@ -53,7 +67,7 @@ class Exchange:
         if len(self.notes) >= MOST_NOTES:
             return False
         self.notes.append(said)
-        self._news.set()
+        self._tell()
         return True
 
     def settle(self, answer: Answered | None, lost: MimoError | None = None) -> None:
@@ -62,13 +76,18 @@ class Exchange:
             self.answer, self.lost = answer, lost
             if self.scope is not None:
                 self.scope.cancel()
-            self._news.set()
+            self._tell()
 
     async def news(self) -> None:
         """Until there is something new."""
         await self._news.wait()
         if not self.over:
             self._news = trio.Event()
+
+    def _tell(self) -> None:
+        self._news.set()
+        if self.watcher is not None:
+            self.watcher()
 
     async def result(self) -> Object:
         """The result. Notes on the way are dropped.

@@ -26,17 +26,17 @@ NOTE = "skill"
 MOST_ROUNDS = 20
 
 
-async def forward(link: Link, method: str, params: JsonObject, call: Call) -> Object:
-    """The skill's result, word for word. Cancelling it cancels the request there.
+async def forward(
+    link: Link, method: str, params: JsonObject, call: Call, begun: Exchange | None = None
+) -> Object:
+    """The skill's result, word for word. Cancelling it cancels the request there. `begun` is one that was sent already.
 
     Raises:
         Refused, InvalidArguments, NotFound: the skill says no.
         Unavailable: it has gone.
         InputRequired: the client has to answer something first.
     """
-    base = dict(params)
-    if meta := passed_on(call.meta):
-        base["_meta"] = meta
+    base = said_to(params, call)
     note: Any = call.outlet.kept(NOTE)
     kept = cast("Object", note) if isinstance(note, dict) else {}
     if isinstance(kept.get("ticket"), str):
@@ -48,7 +48,8 @@ async def forward(link: Link, method: str, params: JsonObject, call: Call) -> Ob
     if kept:
         said = base | await _answers(kept, call)
     for _ in range(MOST_ROUNDS):
-        exchange = link.begin(method, said, call, log_level=call.meta.get(LOG_LEVEL, "info"))
+        exchange = begun or begin(link, method, said, call)
+        begun = None
         result = await _follow(link, exchange, call)
         kind = result.get("resultType", "complete")
         if kind == "complete":
@@ -145,6 +146,17 @@ async def _relay(link: Link, exchange: Exchange, asked: Asked, call: Call) -> No
         link.refuse(asked, NOBODY, error.message)
     finally:
         exchange.scope = None
+
+
+def begin(link: Link, method: str, said: JsonObject, call: Call) -> Exchange:
+    """Raises: Unavailable, Refused: it could not be sent."""
+    return link.begin(method, said, call, log_level=call.meta.get(LOG_LEVEL, "info"))
+
+
+def said_to(params: JsonObject, call: Call) -> Object:
+    """What a skill is asked with."""
+    meta = passed_on(call.meta)
+    return {**params, "_meta": meta} if meta else dict(params)
 
 
 def passed_on(meta: Mapping[str, Any]) -> Object:

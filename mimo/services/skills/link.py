@@ -230,11 +230,11 @@ class Link:
     def lose(self, error: MimoError) -> None:
         """The other side has gone: nobody who waits gets an answer."""
         self._lost = error
-        for exchange in self._exchanges.values():
+        lost, self._exchanges = self._exchanges, {}
+        self._parked.clear()
+        for exchange in lost.values():
             self._asking.forget(exchange.id)
             exchange.settle(None, error)
-        self._exchanges.clear()
-        self._parked.clear()
 
     def fail(self, number: Id, error: MimoError) -> None:
         """This request gets no answer."""

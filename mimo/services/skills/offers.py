@@ -7,12 +7,14 @@ from typing import Any, TypeAlias, cast
 
 from pydantic import ConfigDict
 
+from mimo.errors import MimoError
 from mimo.protocol.jsonrpc import Object
 from mimo.protocol.mcp.headers import unfit
 from mimo.services.skills.configuration import Declared
 from mimo.services.skills.exchange import Refused
 from mimo.services.skills.kept import Kept
 from mimo.services.skills.names import cleaned, name_of
+from mimo.services.skills.passing import Outcome
 from mimo.services.skills.results import Results
 from mimo.tool import (
     Answer,
@@ -24,6 +26,7 @@ from mimo.tool import (
     Message,
     Prompt,
     PromptArgument,
+    Report,
     Resource,
     ResourceTemplate,
     Tool,
@@ -32,6 +35,8 @@ from mimo.tool import (
 Thing: TypeAlias = Tool | Resource | ResourceTemplate | Prompt
 # Method, params, and the call that it is for (none: our own), to the skill's result.
 Ask: TypeAlias = Callable[[str, JsonObject, Call | None], Awaitable[Object]]
+# The same for a tool, without a task; see `Passes`.
+PassOn: TypeAlias = Callable[[JsonObject, Call, Outcome], Callable[[], None] | None]
 # Our own deadline comes first, so that the breaker hears of it.
 BEHIND = 5.0
 OURS = "mimo:"
@@ -43,11 +48,13 @@ class Forwarded(Arguments):
     model_config = ConfigDict(frozen=True, extra="allow")
 
 
-def things(declared: Declared, kept: Kept, seconds: float, ask: Ask, results: Results) -> list[Thing]:
+def things(
+    declared: Declared, kept: Kept, seconds: float, ask: Ask, pass_on: PassOn, results: Results
+) -> list[Thing]:
     """All that this skill offers, each name once: the first counts."""
     waits = set(kept.changed) if declared.approve else set[str]()
     found: dict[tuple[str, str], Thing] = {}
-    for thing in _things(declared, kept, seconds, ask, results, waits):
+    for thing in _things(declared, kept, seconds, ask, pass_on, results, waits):
         match thing:
             case Resource():
                 found.setdefault(("resource", thing.uri), thing)
@@ -59,14 +66,20 @@ def things(declared: Declared, kept: Kept, seconds: float, ask: Ask, results: Re
 
 
 def _things(
-    declared: Declared, kept: Kept, seconds: float, ask: Ask, results: Results, waits: set[str]
+    declared: Declared,
+    kept: Kept,
+    seconds: float,
+    ask: Ask,
+    pass_on: PassOn,
+    results: Results,
+    waits: set[str],
 ) -> Iterator[Thing]:
     for raw in kept.tools:
         name = raw.get("name")
         if declared.url and unfit(_object(raw.get("inputSchema"))):
             continue
         if isinstance(name, str) and name and name not in waits:
-            yield _tool(declared, name, cleaned(raw), seconds, ask, results)
+            yield _tool(declared, name, cleaned(raw), seconds, ask, pass_on, results)
     for raw in kept.resources:
         uri = raw.get("uri")
         if isinstance(uri, str) and ":" in uri and not uri.startswith(OURS):
@@ -82,7 +95,13 @@ def _things(
 
 
 def _tool(
-    declared: Declared, original: str, said: Object, seconds: float, ask: Ask, results: Results
+    declared: Declared,
+    original: str,
+    said: Object,
+    seconds: float,
+    ask: Ask,
+    pass_on: PassOn,
+    results: Results,
 ) -> Tool:
     hints = _object(said.get("annotations"))
     schema = said.get("inputSchema")
@@ -91,9 +110,17 @@ def _tool(
     reads = hints.get("readOnlyHint") is True
     name = name_of(declared.prefix, original)
 
+    def asked(arguments: Forwarded) -> Object:
+        return {"name": original, "arguments": arguments.model_extra or {}}
+
+    def answered(result: Object) -> Answer:
+        return results.fitting(_answer(result), name)
+
     async def handle(arguments: Forwarded, call: Call) -> Answer:
-        params: Object = {"name": original, "arguments": arguments.model_extra or {}}
-        return await results.fitting(_answer(await ask("tools/call", params, call)), name)
+        return answered(await ask("tools/call", asked(arguments), call))
+
+    def passes(arguments: Forwarded, call: Call, report: Report) -> Callable[[], None] | None:
+        return pass_on(asked(arguments), call, _Told(report, answered))
 
     return Tool(
         name,
@@ -111,7 +138,30 @@ def _tool(
         text=_text(said.get("description")),
         meta=_meta(said, declared, original),
         definition=said,
+        passes=passes,
     )
+
+
+class _Told:
+    """A skill's result as a tool's answer, told on."""
+
+    __slots__ = ("_answered", "more", "report")
+
+    def __init__(self, report: Report, answered: Callable[[Object], Answer]) -> None:
+        self.report = report
+        self.more = report.more
+        self._answered = answered
+
+    def over(self, came: Object | MimoError) -> None:
+        if isinstance(came, MimoError):
+            self.report.over(came)
+            return
+        try:
+            answer = self._answered(came)
+        except Refused as error:
+            self.report.over(error)
+        else:
+            self.report.over(answer)
 
 
 def _answer(result: Object) -> Answer:

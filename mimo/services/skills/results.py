@@ -28,7 +28,7 @@ class Results:
         self._kept = OrderedDict[str, tuple[str, float]]()
         self._size = 0
 
-    async def fitting(self, answer: Answer, tool: str) -> Answer:
+    def fitting(self, answer: Answer, tool: str) -> Answer:
         """The answer, or one whose texts are cut where they became too many."""
         long = sum(len(block["text"]) for block in answer.content if _is_text(block))
         if long <= self._cap:

@@ -214,7 +214,7 @@ class Skills:
     # For skills, and for who shows them.
 
     def offer(self, skill: Skill) -> None:
-        self._shelving.offer(skill, partial(self._ask, skill))
+        self._shelving.offer(skill)
         self.watch_again()
 
     def watch_again(self) -> None:
@@ -230,11 +230,8 @@ class Skills:
         before, skill.kept = skill.kept, skill.kept.approved(*tools)
         self.learned(skill, before)
 
-    async def _ask(self, skill: Skill, method: str, params: JsonObject, call: Call | None) -> dict[str, Any]:
-        result = await skill.ask(method, params, call)
-        if method == "tools/call" and call is not None and result.get("isError") is not True:
-            self._finding.worked(call.client.namespace, name_of(skill.declared.prefix, params["name"]))
-        return result
+    def worked(self, skill: Skill, tool: str, call: Call) -> None:
+        self._finding.worked(call.client.namespace, name_of(skill.declared.prefix, tool))
 
     def tell(self, event: Event) -> None:
         self._events.publish(event)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from mimo.errors import NotFound
 from mimo.services.skills.names import name_of
-from mimo.services.skills.offers import Ask, Thing, things
+from mimo.services.skills.offers import Thing, things
 from mimo.services.skills.results import Results
 from mimo.services.skills.skill import Skill
 from mimo.tool import JsonObject, Prompt, Resource, ResourceTemplate, Tool
@@ -40,11 +40,13 @@ class Shelving:
         self._offered: dict[str, set[tuple[type, str]]] = {}
         self._results_offered = False
 
-    def offer(self, skill: Skill, ask: Ask) -> None:
+    def offer(self, skill: Skill) -> None:
         """All that the skill has, but for names that are taken: those who were first keep them."""
         mine = self._offered.get(skill.name, set[tuple[type, str]]())
         free, taken = list[Thing](), list[str]()
-        for thing in things(skill.declared, skill.kept, skill.patience.call, ask, self._results):
+        for thing in things(
+            skill.declared, skill.kept, skill.patience.call, skill.ask, skill.pass_on, self._results
+        ):
             if (type(thing), _name(thing)) in mine or not self._is_taken(thing):
                 free.append(thing)
             else:

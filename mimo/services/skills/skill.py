@@ -21,6 +21,7 @@ from mimo.services.skills.exchange import Refused
 from mimo.services.skills.forwarding import forward
 from mimo.services.skills.kept import LISTS, Kept
 from mimo.services.skills.link import Greeting, Link
+from mimo.services.skills.passing import Outcome, Passings
 from mimo.services.skills.process import LastWords
 from mimo.services.skills.watched import Watched
 from mimo.tool import Call, JsonObject
@@ -54,6 +55,7 @@ class Keeper(Protocol):
     def updated(self, uri: str) -> None: ...
     def tell(self, event: news.Event) -> None: ...
     def breaker_changed(self, change: BreakerChanged) -> None: ...
+    def worked(self, skill: Skill, tool: str, call: Call) -> None: ...
 
 
 class Connecting(Protocol):
@@ -126,6 +128,7 @@ class Skill:
             counts=_counts,
             on_change=keeper.breaker_changed,
         )
+        self._passing = Passings(self.breaker, self._passed)
 
     @property
     def name(self) -> str:
@@ -157,7 +160,9 @@ class Skill:
         """
         if call is not None and method == "tools/call":  # whose event and deadline are dispatch's
             with self.breaker.attempt():
-                return await self._forwarded(method, params, call)
+                result = await self._forwarded(method, params, call)
+            self._note_use(params, call, result)
+            return result
         began, outcome = time.perf_counter(), "cancelled"
         try:
             with self.breaker.attempt():
@@ -172,14 +177,34 @@ class Skill:
             self._keeper.tell(news.SkillCalled(self.name, method, outcome, took))
 
     async def _forwarded(self, method: str, params: JsonObject, call: Call | None) -> Object:
-        link = await self.connected()
+        passing = self._passing.take_up(call)
+        link = await self.connected() if passing is None else passing.link
         self.calls += 1
         try:
             if call is None:
                 return await link.request(method, params)
-            return await forward(link, method, params, call)
+            return await forward(link, method, params, call, passing and passing.exchange)
         finally:
             self._used = trio.current_time()
+
+    def pass_on(self, params: JsonObject, call: Call, outcome: Outcome) -> Callable[[], None] | None:
+        """A tool's call, forwarded without a task if nothing speaks against it. Gives what calls it off.
+
+        When more than the answer comes, the outcome hears so, and `ask` goes on with the call.
+        """
+        if self._link is None or self._link.lost:
+            return None
+        return self._passing.begin(self._link, params, call, outcome)
+
+    def _passed(self, params: JsonObject, call: Call, came: Object | MimoError) -> None:
+        self.calls += 1
+        self._used = trio.current_time()
+        if not isinstance(came, MimoError):
+            self._note_use(params, call, came)
+
+    def _note_use(self, params: JsonObject, call: Call, result: Object) -> None:
+        if result.get("isError") is not True:
+            self._keeper.worked(self, params["name"], call)
 
     async def connected(self) -> Link:
         """A link that is ready. All who come while it starts wait for the one start.

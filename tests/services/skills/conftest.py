@@ -14,6 +14,7 @@ import trio
 import trio.testing
 
 from mimo.gateway.dispatch import Dispatch
+from mimo.gateway.sessions import Sessions
 from mimo.gateway.toolbox import Toolbox
 from mimo.observability.events import Event, Events
 from mimo.observability.metrics import Metrics
@@ -145,9 +146,10 @@ def lot(tmp_path: Path) -> Callable[..., AbstractAsyncContextManager[Lot]]:
         home.mkdir(mode=0o700, exist_ok=True)
         events = Events(kept=10_000)
         toolbox = Toolbox(events)
-        dispatch = Dispatch(toolbox, events, Metrics())
+        metrics = Metrics()
+        dispatch = Dispatch(toolbox, events, metrics)
         supervisor = Supervisor("skills", limit=most)
-        desk = Desk(ServerInfo("test", "1"), toolbox, dispatch)
+        desk = Desk(ServerInfo("test", "1"), toolbox, dispatch, sessions=Sessions(events, metrics))
         service = Skills(
             str(home),
             supervisor,
