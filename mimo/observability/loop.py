@@ -27,6 +27,9 @@ import trio
 # A person notices a tenth of a second, and a call may meet two steps.
 TOO_LONG = 0.05
 KEPT = 20
+THREADS = "/proc/self/task"
+# How often a fair watch asks how the other threads fare.
+OTHERS_SECONDS = 0.02
 
 T = TypeVar("T")
 
@@ -47,7 +50,9 @@ class LoopWatch(trio.abc.Instrument):
     """An instrument for Trio. `on_stall` is called in the loop's thread, right after the step.
 
     With `fair`, neither the time in which the thread was ready but another process had the core counts, nor
-    that of the garbage collector. That costs a system call a step, and is for tests on a busy machine.
+    that of the garbage collector; nor, unless the step itself computed for too long, the time in which other threads
+    of ours were ready, for they may have waited with the interpreter's lock in their hands. That costs a system call
+    a step, and is for tests on a busy machine.
     """
 
     def __init__(
@@ -62,14 +67,13 @@ class LoopWatch(trio.abc.Instrument):
         self._on_stall = on_stall
         self._too_long = too_long
         self._excuses = _Excuses() if fair else None
-        self._excused_before = 0.0
         self._before = (
             math.inf
         )  # when the last step ended or the loop woke; this hook is half the price of two
 
     def after_io_wait(self, timeout: float) -> None:
         if self._excuses is not None:
-            self._excused_before = self._excuses.waited()
+            self._excuses.step_begins()
         self._before = time.perf_counter()
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
@@ -77,7 +81,7 @@ class LoopWatch(trio.abc.Instrument):
         if now - self._before >= self._too_long:
             self._look_closer(task, now - self._before)
         if self._excuses is not None:
-            self._excused_before = self._excuses.waited()
+            self._excuses.step_begins()
             now = time.perf_counter()
         self._before = now
 
@@ -93,7 +97,7 @@ class LoopWatch(trio.abc.Instrument):
 
     def _look_closer(self, task: trio.lowlevel.Task, seconds: float) -> None:
         if self._excuses is not None:
-            seconds -= self._excuses.waited() - self._excused_before
+            seconds -= self._excuses.of_this_step(self._too_long)
             if seconds < self._too_long:
                 return
         stall = Stall(task.name, seconds)
@@ -125,14 +129,26 @@ class _Excuses:
         self._thread = -1
         self._collecting = 0.0
         self._collected = 0.0
+        # When the step began: how long the thread had computed and been kept from it, and a moment before, the others.
+        self._ran = self._waited = 0.0
+        self._others: dict[str, float] = {}
+        self._looked = -math.inf
 
-    def waited(self) -> float:
+    def step_begins(self) -> None:
         if self._thread != (me := threading.get_native_id()):
             self.close()
             self._open(me)
-        if self._fd is None:
-            return self._collected
-        return self._collected + int(os.pread(self._fd, 96, 0).split()[1]) / 1e9
+        self._ran, self._waited = self._so_far()
+        if (now := time.perf_counter()) - self._looked > OTHERS_SECONDS:
+            self._looked, self._others = now, self._waits_of_others()
+
+    def of_this_step(self, too_long: float) -> float:
+        """What is no fault of a step that may compute for `too_long`."""
+        ran, waited = self._so_far()
+        if ran - self._ran >= too_long:
+            return waited - self._waited
+        now = self._waits_of_others()
+        return waited - self._waited + sum(now[name] - self._others.get(name, now[name]) for name in now)
 
     def close(self) -> None:
         if self._thread != -1:
@@ -145,10 +161,33 @@ class _Excuses:
         self._thread = thread
         gc.callbacks.append(self._on_collection)
         with suppress(OSError):
-            self._fd = os.open(f"/proc/self/task/{thread}/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+            self._fd = os.open(f"{THREADS}/{thread}/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+
+    def _so_far(self) -> tuple[float, float]:
+        if self._fd is None:
+            return 0.0, self._collected
+        ran, waited = _told(os.pread(self._fd, 96, 0))
+        return ran, self._collected + waited
+
+    def _waits_of_others(self) -> dict[str, float]:
+        found: dict[str, float] = {}
+        with suppress(OSError):
+            for name in os.listdir(THREADS):
+                if name != str(self._thread):
+                    with (
+                        suppress(OSError),
+                        open(f"{THREADS}/{name}/schedstat", "rb") as file,
+                    ):  # it may have ended
+                        found[name] = _told(file.read())[1]
+        return found
 
     def _on_collection(self, phase: str, info: Mapping[str, int]) -> None:
         if phase == "start":
             self._collecting = time.perf_counter()
         else:
             self._collected += time.perf_counter() - self._collecting
+
+
+def _told(schedstat: bytes) -> tuple[float, float]:
+    ran, waited, _ = schedstat.split()
+    return int(ran) / 1e9, int(waited) / 1e9

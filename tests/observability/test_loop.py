@@ -1,8 +1,11 @@
 """Who holds up the event loop is counted and named; who only waits, or is kept waiting, is not."""
 
 import gc
+import hashlib
+import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -146,3 +149,36 @@ def test_what_the_garbage_collector_took_is_excused_only_by_a_fair_watch(fair: b
     trio.run(main, instruments=[watch])
     assert (watch.count == 0) == fair
     assert gc.callbacks == before
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="threads cannot be pinned here")
+@pytest.mark.parametrize("own", [0.0, 0.06])
+def test_a_thread_that_is_kept_from_its_core_excuses_a_step_that_computed_nothing(own: float) -> None:
+    """It may have been kept from it with the interpreter's lock in its hands."""
+    core = min(os.sched_getaffinity(0))
+    ended = threading.Event()
+
+    def crowded() -> None:
+        os.sched_setaffinity(threading.get_native_id(), {core})
+        while not ended.is_set():
+            hashlib.pbkdf2_hmac("sha256", b"", b"", 1000)  # without the lock
+
+    async def main() -> None:
+        await trio.lowlevel.checkpoint()
+        hog(own)
+        ended.wait(0.2)  # while six share a core, five wait
+        await trio.lowlevel.checkpoint()
+
+    threads = [threading.Thread(target=crowded) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    try:
+        if own:
+            with pytest.raises(LoopHeldUp):
+                run_watched(main)
+        else:
+            run_watched(main)
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
