@@ -75,7 +75,12 @@ _SHAPES: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("Databricks token", ("dapi",), r"(?<![A-Za-z0-9])dapi[0-9a-f]{32}"),
     ("Mailgun key", ("key-",), r"(?<![A-Za-z0-9])key-[0-9a-f]{32}(?![A-Za-z0-9])"),
     ("Vault token", ("hvs.", "hvb.", "hvr."), r"hv[sbr]\.[A-Za-z0-9_-]{24,255}"),
-    ("Telegram token", (":",), r"(?<![0-9A-Za-z])[0-9]{8,10}:[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])"),
+    # It begins with a set of characters, so that all others are skipped at once: many texts have a colon.
+    (
+        "Telegram token",
+        (":",),
+        r"[0-9](?<![0-9A-Za-z][0-9])[0-9]{7,9}:[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])",
+    ),
     ("mimo key", ("mimo_",), r"(?<![A-Za-z0-9])mimo_[A-Za-z0-9_-]{32,64}"),
     (
         "signed token",

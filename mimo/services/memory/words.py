@@ -8,8 +8,11 @@ from collections.abc import Iterable
 # An identifier is a word with a hump, a digit beside a letter, or an underscore inside.
 IDENTIFIER = re.compile(r"[^\W_]+(?:_+[^\W_]+)*")
 HUMP = re.compile(r"(?<=[a-zß-öø-ÿ0-9])(?=[A-ZÀ-ÖØ-Þ])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[A-Za-z])(?=[0-9])")
-# What every identifier has somewhere. Most texts have it nowhere, and are done with one look.
-BEND = re.compile(r"_|[a-zß-öø-ÿ0-9][A-ZÀ-ÖØ-Þ]|[A-Z]{2}|[A-Za-z][0-9]")
+# What every identifier has somewhere. Most texts have it nowhere, and are done with one look: an expression that
+# begins with a set of characters skips all others at once, so what stands before is looked at afterwards.
+BEND = re.compile(
+    r"[_A-ZÀ-ÖØ-Þ0-9](?:(?<=_)|(?<=[a-zß-öø-ÿ0-9][A-ZÀ-ÖØ-Þ])|(?<=[A-Z]{2})|(?<=[A-Za-z][0-9]))"
+)
 
 
 def pieces_of(text: str) -> list[str]:
