@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 BATCH = 32
 BATCH_CHARACTERS = 40_000
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+# Who adds a library has the processor first: what stands in such a queue waits for seconds in any case. Its batches
+# come some 15 ms apart. Without an end the queue would stand still for as long as anybody writes.
+QUIET, LONGEST_WAY = 0.05, 1.0
 
 
 class Embedding:
@@ -62,7 +65,8 @@ class Embedding:
                 await self._database.changed.wait(seq)
                 continue
             try:
-                await self._embed(batch)
+                if await self._embed(batch):
+                    await self._give_way()
             except (Unavailable, TooSlow, Unusable) as error:
                 await self._pause(error, pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
@@ -74,10 +78,14 @@ class Embedding:
         """Comes back when nothing waits."""
         await self._idle.wait()
 
-    async def _embed(self, batch: Sequence[Waiting]) -> None:
+    async def _embed(self, batch: Sequence[Waiting]) -> bool:
+        """Whether it has to do with a library that is being added."""
+        self._metrics.embedding_waiting.set(await self._database.read(count_waiting))
+        before = self._database.changed.last
         began = time.perf_counter()
         vectors = await self._embedder.embed([each.content for each in batch])
         seconds = time.perf_counter() - began
+        grows = self._database.changed.last != before
         model, dim = self._embedder.model, int(vectors.shape[1])
         made = [(each, to_blob(vector)) for each, vector in zip(batch, vectors, strict=True)]
         count = await self._database.write(store_vectors, model, dim, made)
@@ -86,6 +94,16 @@ class Embedding:
         self._metrics.embedding_seconds.labels(model).observe(seconds)
         self._metrics.embedding_waiting.set(left)
         self._events.publish(news.Embedded(count, left, model))
+        return grows and left > BATCH
+
+    async def _give_way(self) -> None:
+        """Comes back when nobody has written for a moment, or has waited for long enough."""
+        with trio.move_on_after(LONGEST_WAY):
+            quiet = False
+            while not quiet:
+                with trio.move_on_after(QUIET) as moment:
+                    await self._database.changed.wait(self._database.changed.last)
+                quiet = moment.cancelled_caught
 
     async def _pause(self, error: MimoError, seconds: float) -> None:
         if not self.down:

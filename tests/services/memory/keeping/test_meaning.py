@@ -8,6 +8,7 @@ import pytest
 import trio
 import trio.testing
 
+from mimo.services.memory.embedding import BATCH, QUIET
 from mimo.storage.changes import last_seq, prune_changes
 from mimo.storage.engrams.vectors import count_waiting, models, store_vectors, vector_of, waiting
 
@@ -121,6 +122,38 @@ async def test_a_text_that_was_reworded_while_it_was_embedded_waits_for_its_new_
     assert kept == 0
     assert await database.read(count_waiting) == 1
     assert await database.read(vector_of, "words", 1) is None
+
+
+async def test_who_adds_a_library_goes_before_those_who_embed_it(
+    memory: Any, monkeypatch: pytest.MonkeyPatch, mock_clock: trio.testing.MockClock
+) -> None:
+    entered, gate = trio.Event(), trio.Event()
+    embed = memory.embedder.embed
+
+    async def slow(texts: Any) -> Any:
+        entered.set()
+        await gate.wait()
+        return await embed(texts)
+
+    monkeypatch.setattr(memory.embedder, "embed", slow)
+
+    async def add(count: int, name: str) -> None:
+        await memory.call("memory_add", items=[{"content": f"{name} {n}"} for n in range(count)])
+
+    await add(80, "first")
+    await entered.wait()
+    assert b"mimo_embedding_waiting 80.0" in memory.metrics.render()
+    await add(80, "second")
+    gate.set()
+    while not memory.told("memory:embedded"):
+        await trio.testing.wait_all_tasks_blocked(0.005)
+    for name in ("third", "fourth"):
+        await add(10, name)
+        await trio.testing.wait_all_tasks_blocked(0.005)
+    assert len(memory.embedder.asked) == BATCH
+    mock_clock.jump(QUIET)
+    await memory.settled()  # the clock stands still: nobody writes any more, and nothing is waited for
+    assert len(memory.embedder.asked) == 180
 
 
 async def test_many_and_long_texts_come_through_in_portions(memory: Any) -> None:
