@@ -103,15 +103,19 @@ def home(tmp_path: Path) -> Home:
 
 
 @pytest.fixture
-async def database(home: Home, nursery: trio.Nursery) -> AsyncIterator[Database]:
-    it = Database(home)
+def resting(home: Home) -> Living:
+    """Built before a loop runs: building takes a while."""
+    return Living(Database(home))
+
+
+@pytest.fixture
+async def graph(resting: Living) -> AsyncIterator[Living]:
     async with trio.open_nursery() as mine:
-        await mine.start(it.run)
-        yield it
+        await mine.start(resting.database.run)
+        yield resting
         mine.cancel_scope.cancel()
 
 
 @pytest.fixture
-async def graph(database: Database) -> Living:
-    await trio.lowlevel.checkpoint()
-    return Living(database)
+def database(graph: Living) -> Database:
+    return graph.database
