@@ -51,7 +51,7 @@ class LoopWatch(trio.abc.Instrument):
 
     With `fair`, neither the time in which the thread was ready but another process had the core counts, nor
     that of the garbage collector; nor, unless the step itself computed for too long, the time in which other threads
-    of ours were ready, for they may have waited with the interpreter's lock in their hands. That costs a system call
+    of ours were ready, for they may have waited with the interpreter's lock in their hands, or be awaited to start. That costs a system call
     a step, and is for tests on a busy machine.
     """
 
@@ -148,7 +148,7 @@ class _Excuses:
         if ran - self._ran >= too_long:
             return waited - self._waited
         now = self._waits_of_others()
-        return waited - self._waited + sum(now[name] - self._others.get(name, now[name]) for name in now)
+        return waited - self._waited + sum(now[name] - self._others.get(name, 0.0) for name in now)
 
     def close(self) -> None:
         if self._thread != -1:
