@@ -46,7 +46,7 @@ class Passing:
     def _news(self) -> None:
         exchange = self.exchange
         exchange.watcher = None
-        if exchange.over and not exchange.notes:
+        if exchange.over:  # and nothing came before, or it would have been taken up
             try:
                 came: Object | MimoError = exchange.taken()
             except MimoError as error:

@@ -78,6 +78,7 @@ def call(identity: object, params: dict) -> None:  # type: ignore[type-arg]
                     return
             answer(identity, text("slept"))
         case "count":
+            time.sleep(given.get("after", 0))
             token = params.get("_meta", {}).get("progressToken")
             for number in range(1, given.get("to", 3) + 1):
                 if token is not None:
