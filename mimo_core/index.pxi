@@ -312,7 +312,7 @@ cdef class VectorIndex:
         cdef int64_t found
         cdef int trusted = self.codes_trusted
         cdef const mimo_kernels *table = kernels
-        cdef PyThreadState *others = NULL if shot.rows * self.dim <= BRIEF else PyEval_SaveThread()
+        cdef PyThreadState *others = NULL if <int64_t>store.it.alive * self.dim <= BRIEF else PyEval_SaveThread()
         found = store_search(store.it, shot, table, query, k, plan, trusted, rescore, threads, allowed, groups, groups_n, &ids[0], &scores[0])
         if others is not NULL:
             PyEval_RestoreThread(others)
