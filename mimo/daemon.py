@@ -18,6 +18,7 @@ from types import FrameType
 import trio
 
 from mimo.app import build, require_safe_ports
+from mimo.collecting import collect_in_peace
 from mimo.errors import Conflict, MimoError, Unusable
 from mimo.home import Home
 from mimo.house import House
@@ -104,6 +105,7 @@ class Life:
                     gc.collect()
                     gc.freeze()  # what stands by now stays to the end: no collection need look at it
                     gc.enable()
+                    nursery.start_soon(collect_in_peace)
                     log.info("ready", extra={"home": str(self.home), "pid": os.getpid()})
                     nursery.start_soon(self.notices.feed_watchdog, self.house.database.pulse)
                     nursery.start_soon(self._leave_when_idle)

@@ -50,9 +50,9 @@ class LoopWatch(trio.abc.Instrument):
     """An instrument for Trio. `on_stall` is called in the loop's thread, right after the step.
 
     With `fair`, neither the time in which the thread was ready but another process had the core counts, nor
-    that of the garbage collector; nor, unless the step itself computed for too long, the time in which other threads
-    of ours were ready, for they may have waited with the interpreter's lock in their hands, or be awaited to start. That costs a system call
-    a step, and is for tests on a busy machine.
+    that of the garbage collector; nor, unless the step itself computed for too long, the time in which other
+    threads of ours were ready: they may have waited with the interpreter's lock in their hands, or be waited for
+    to start. That costs a system call a step, and is for tests on a busy machine.
     """
 
     def __init__(
