@@ -43,7 +43,7 @@ def validated(tool: Tool, arguments: object, schema: JsonObject) -> Arguments:
     """
     if arguments is None:
         arguments = {}
-    if not isinstance(arguments, Mapping):
+    if not isinstance(arguments, dict | Mapping):  # almost always the first, which is found out sooner
         raise InvalidArguments(
             f"the arguments of {tool.name} must be an object (got {_kind_of(arguments)})", tool=tool.name
         )

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import trio
@@ -97,12 +98,7 @@ class Dispatch:
         places = self._places[tool.competes_for]
         if not places.enter_now():
             return None
-
-        def ended(outcome: str, seconds: float) -> None:
-            with logs.about(request=call.id, client=call.client.name, tool=tool.name, private=arguments):
-                self._tell(call, tool, outcome, seconds)
-
-        passage = Passage(places, ended, report)
+        passage = Passage(places, partial(self._tell, call, tool), report)
         try:
             passage.recall = tool.passes(fitting, call, passage)
         finally:
@@ -165,7 +161,8 @@ class Dispatch:
             self._recent.append(seconds)
         self._events.publish(ToolCalled(name or "", call.client.name, outcome, seconds, call.id))
         if log.isEnabledFor(logging.DEBUG):
-            log.debug("call ended", extra={"outcome": outcome, "seconds": round(seconds, 6)})
+            with logs.about(request=call.id, client=call.client.name, tool=name or ""):
+                log.debug("call ended", extra={"outcome": outcome, "seconds": round(seconds, 6)})
 
     def _measure(self) -> None:
         for capacity, load in self.loads().items():

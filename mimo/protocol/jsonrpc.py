@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeGuard, cast
 
@@ -35,6 +35,7 @@ INTERNAL_ERROR = -32603
 _LARGE_EXPONENT = re.compile(rb"\d[eE]\+?\d{3}")
 _MANY_DIGITS = re.compile(rb"\d{200}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_IDS = (str, int)  # a union would be made anew for each message
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +125,9 @@ def plain(data: bytes | bytearray) -> Any:
 
 
 def request(id: Id, method: str, params: Object | None = None) -> bytes:  # noqa: A002
-    return encode(
-        {"jsonrpc": "2.0", "id": id, "method": method} | ({} if params is None else {"params": params})
-    )
+    if params is None:
+        return encode({"jsonrpc": "2.0", "id": id, "method": method})
+    return encode({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
 
 
 def notification(method: str, params: Object | None = None) -> bytes:
@@ -150,7 +151,7 @@ def encode(value: Any) -> bytes:
 
 
 def is_id(value: object) -> TypeGuard[Id]:
-    return isinstance(value, str | int) and not isinstance(value, bool)
+    return isinstance(value, _IDS) and not isinstance(value, bool)
 
 
 class Lines:
@@ -164,8 +165,14 @@ class Lines:
         self._begun = bytearray()
         self._skipping = False
 
-    def feed(self, chunk: bytes | bytearray) -> Iterator[bytes | bytearray | Malformed]:
+    def feed(self, chunk: bytes | bytearray) -> Iterable[bytes | bytearray | Malformed]:
         """The lines that this chunk completes, without their newline; empty ones are left out."""
+        if not self._begun and not self._skipping and chunk.find(b"\n") == len(chunk) - 1 <= self._cap:
+            line = chunk[:-1]  # one whole line, as most chunks are
+            return () if not line or line.isspace() else (line,)
+        return self._split(chunk)
+
+    def _split(self, chunk: bytes | bytearray) -> Iterator[bytes | bytearray | Malformed]:
         start = 0
         while (end := chunk.find(b"\n", start)) >= 0:
             line = chunk[start:end]

@@ -47,6 +47,7 @@ from mimo.tool import JsonObject, Prompt, Resource, ResourceTemplate, Tool
 
 # An agent has a handful; a client with more waits for its own answers first.
 MAX_IN_FLIGHT = 256
+_ERRANDS = (CallTool, ReadResource, GetPrompt, Complete)
 
 
 class Catalogue(Protocol):
@@ -214,7 +215,7 @@ class Conversation:
                 return self._handshake(identity, initialize(request.params), group)
             terms = self._terms(request)
             read = operation(request.method, request.params, terms.revision)
-            if isinstance(read, CallTool | ReadResource | GetPrompt | Complete):
+            if isinstance(read, _ERRANDS):
                 return self._accept(request, read, terms, group)
             return [*self._answer(identity, read, terms, group)]
         except Refused as refused:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import trio
 
@@ -15,6 +15,7 @@ from mimo.protocol.mcp.questions import NotOffered
 from mimo.protocol.mcp.terms import MISSING_CAPABILITY
 from mimo.tool import Call
 
+Note: TypeAlias = "Progressed | Told | Asked"
 # What a skill tells faster than its client listens is lost.
 MOST_NOTES = 100
 
@@ -50,19 +51,19 @@ class Exchange:
         self.began = trio.current_time()
         self.answer: Answered | None = None
         self.lost: MimoError | None = None
-        self.notes = deque[Progressed | Told | Asked]()
+        self.notes: deque[Note] = deque()
         self.pending: Asked | None = None  # a question of its that its client takes time to answer
         self.scope: trio.CancelScope | None = (
             None  # of a question under way, in vain once the answer is there
         )
         self.watcher: Callable[[], None] | None = None  # is called when there is something new
-        self._news = trio.Event()
+        self._news: trio.Event | None = None  # of who waits
 
     @property
     def over(self) -> bool:
         return self.answer is not None or self.lost is not None
 
-    def note(self, said: Progressed | Told | Asked) -> bool:
+    def note(self, said: Note) -> bool:
         """False: there is no room for it."""
         if len(self.notes) >= MOST_NOTES:
             return False
@@ -79,13 +80,14 @@ class Exchange:
             self._tell()
 
     async def news(self) -> None:
-        """Until there is something new."""
-        await self._news.wait()
-        if not self.over:
+        """Until there is something new. Whoever waits has looked at what there is."""
+        if self._news is None or self._news.is_set():
             self._news = trio.Event()
+        await self._news.wait()
 
     def _tell(self) -> None:
-        self._news.set()
+        if self._news is not None:
+            self._news.set()
         if self.watcher is not None:
             self.watcher()
 

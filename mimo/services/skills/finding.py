@@ -87,7 +87,9 @@ class Finding:
 
     def worked(self, namespace: str, tool: str) -> None:
         """This tool was of use in this project."""
-        counts = self._used.setdefault(namespace, Counter())
+        counts = self._used.get(namespace)
+        if counts is None:
+            counts = self._used[namespace] = Counter()
         counts[tool] += 1
         if len(counts) > MOST_USED:
             self._used[namespace] = Counter(dict(counts.most_common(MOST_USED // 2)))

@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, cast
 
 # Clients put their own prefix before it, and models accept 64 characters in all.
@@ -36,6 +37,7 @@ def prefix_of(skill: str) -> str:
     return prefix
 
 
+@lru_cache(4096)  # asked for with every call
 def name_of(prefix: str, original: str) -> str:
     """Under which name this is offered. What had to be rewritten or cut carries a hash of the original."""
     fit = _ODD.sub("_", original)

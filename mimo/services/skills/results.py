@@ -30,7 +30,7 @@ class Results:
 
     def fitting(self, answer: Answer, tool: str) -> Answer:
         """The answer, or one whose texts are cut where they became too many."""
-        long = sum(len(block["text"]) for block in answer.content if _is_text(block))
+        long = sum([len(block["text"]) for block in answer.content if _is_text(block)])
         if long <= self._cap:
             return answer
         left, blocks, rest = self._cap, list[Object](), list[str]()
