@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, cast
 
@@ -91,10 +93,16 @@ def by_words(db: apsw.Connection, text: str, extra: str, allowed: Filter, now: i
         full = len(ids) >= search.MOST_ROWS
         counts.append(sizes.having(db, term.stem) if full else len(ids))
     if terms and all(len(ids) >= search.MOST_ROWS for ids in lists) and not allowed.narrow:
-        together = search.rows_with_all(db, [term.word for term in terms], within.namespaces)
+        few = _by_chance(counts, sizes.of(db, None)) < search.MOST_ROWS
+        together = search.rows_with_all(db, [term.word for term in terms], within.namespaces, few=few)
         lists[0] = np.union1d(lists[0], np.array(together, np.int64))
     groups = None
     if allowed.namespaces is not None:
         groups = tuple(search.namespace_numbers(db, allowed.namespaces).values())
     narrow = np.array(search.allowed_ids(db, allowed, now), np.int64) if allowed.narrow else None
     return ByWords(tuple(terms), tuple(counts), tuple(lists), total, groups, narrow)
+
+
+def _by_chance(counts: Sequence[int], total: int) -> float:
+    """In how many of so many rows words of these counts would meet if none had to do with another."""
+    return max(total, 1) * math.prod(count / max(total, 1) for count in counts)

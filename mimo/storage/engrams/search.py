@@ -104,6 +104,10 @@ WITH_WORDS = """
     SELECT json_group_array(rowid)
     FROM (SELECT rowid FROM engram_words WHERE engram_words MATCH ? ORDER BY rowid DESC LIMIT ?)
 """
+IN_ORDER = """
+    SELECT json_group_array(rowid)
+    FROM (SELECT rowid FROM engram_words WHERE engram_words MATCH ? ORDER BY rowid)
+"""
 WITH_WORD_ALLOWED = f"""
     SELECT f.rowid FROM engram_words f CROSS JOIN engrams e ON e.id = f.rowid
     WHERE engram_words MATCH :match AND {ALLOWED} ORDER BY f.rowid DESC LIMIT :limit
@@ -122,14 +126,29 @@ def rows_with(
 
 
 def rows_with_all(
-    db: apsw.Connection, terms: Sequence[str], namespaces: Sequence[str] | None, limit: int = MOST_ROWS
+    db: apsw.Connection,
+    terms: Sequence[str],
+    namespaces: Sequence[str] | None,
+    limit: int = MOST_ROWS,
+    *,
+    few: bool = False,
 ) -> Sequence[int]:
-    """The ids of up to `limit` rows that have all of these words, the newest first: for common words only."""
-    return _listed(db, match_of(terms, namespaces, together=True), limit)
+    """The ids of up to `limit` rows that have all of these words, the newest first: for common words only.
+
+    Where `few` are expected, all of them are read in the order of the index, which takes two thirds of the time.
+    """
+    match = match_of(terms, namespaces, together=True)
+    if not few:
+        return _listed(db, match, limit)
+    return _ids(db, IN_ORDER, (match,))[: -limit - 1 : -1]
 
 
 def _listed(db: apsw.Connection, match: str, limit: int) -> Sequence[int]:
-    return cast("list[int]", json.loads(cast("str", value(db, WITH_WORDS, (match, limit)))))
+    return _ids(db, WITH_WORDS, (match, limit))
+
+
+def _ids(db: apsw.Connection, sql: str, bindings: tuple[str | int, ...]) -> list[int]:
+    return cast("list[int]", json.loads(cast("str", value(db, sql, bindings))))
 
 
 def count_with(db: apsw.Connection, term: str) -> int:

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from mimo.services.memory import ranking, relevance
 from mimo.services.memory.found import Hit
 from mimo.services.memory.packing import packed, shortened
+from mimo.services.memory.weighing import best_by_words
 from mimo.services.memory.words import extra_of, pieces_of
+from mimo.storage.engrams.gather import ByWords
 from mimo.storage.engrams.traits import hashed, traits_of
 
 
@@ -25,6 +27,20 @@ def test_counting_agrees_with_counting_by_hand(texts: list[list[str]], wanted: s
     terms = sorted(wanted)
     counts, _ = ranking.counted([hashed(text).tobytes() for text in texts], np.array(hashed(terms), np.int64))
     assert counts.tolist() == [[text.count(term) for term in terms] for text in texts]
+
+
+@given(st.lists(st.sets(st.integers(1, 40), max_size=20), max_size=6), st.integers(1, 12))
+def test_the_best_by_words_are_those_whose_words_say_most_the_newest_first(
+    lists: list[set[int]], limit: int
+) -> None:
+    """Of ids that lie close together, and of such that lie far apart."""
+    idf = np.array([0.5, 1.0, 0.5, 2.0, 0.25, 1.0], np.float32)[: len(lists)]
+    worth = {id_: sum(float(idf[at]) for at, its in enumerate(lists) if id_ in its) for id_ in range(1, 41)}
+    expected = sorted((id_ for id_ in worth if worth[id_]), key=lambda id_: (-worth[id_], -id_))[:limit]
+    for apart in (1, 1_000_000):
+        rows = tuple(np.array(sorted(its), np.int64) * apart for its in lists)
+        said = ByWords((), (), rows, 40, None, None)
+        assert best_by_words(said, idf, limit) == [id_ * apart for id_ in expected]
 
 
 def test_a_rare_word_says_more() -> None:

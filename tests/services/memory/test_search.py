@@ -197,6 +197,18 @@ def test_no_text_of_a_question_is_syntax(engrams: apsw.Connection, text: str) ->
     assert all(term.word for term in said.terms)
 
 
+async def test_common_words_are_found_together_however_many_rows_were_expected(store: Any) -> None:
+    await store.put(*(f"the kiln is {'hot' if n % 3 else 'cold'} on day {n}" for n in range(30)))
+
+    def found(db: apsw.Connection) -> None:
+        for limit in (1, 3, 50):
+            newest = list(search.rows_with_all(db, ["kiln", "hot"], ("home",), limit))
+            assert newest == [n + 1 for n in range(29, -1, -1) if n % 3][:limit]
+            assert list(search.rows_with_all(db, ["kiln", "hot"], ("home",), limit, few=True)) == newest
+
+    await store.database.read(found)
+
+
 async def test_every_query_uses_an_index(store: Any) -> None:
     await store.put(*TALK)
     asked: list[tuple[str, Any]] = []
@@ -214,6 +226,7 @@ async def test_every_query_uses_an_index(store: Any) -> None:
             windows.windows_around(db, ids, allowed, 0, "hashing")
             search.shown(db, ids, allowed, 0)
         search.rows_with_all(db, ["pottery", "bowl"], ("home",), 5)
+        search.rows_with_all(db, ["pottery", "bowl"], ("home",), 5, few=True)
         search.namespace_names(db)
         db.exec_trace = None
         run(db, "SELECT * FROM engrams WHERE namespace = ?", ("home",))
