@@ -19,6 +19,8 @@ from mimo.gateway.nearest import nearest
 from mimo.tool import Arguments, JsonObject, Tool
 
 Path: TypeAlias = tuple[str | int, ...]
+# Almost always the first, which is found out sooner.
+_OBJECTS = (dict, Mapping)
 
 MOST_PROBLEMS = 5  # in words
 MOST_PLACES = 20  # for programs
@@ -43,7 +45,7 @@ def validated(tool: Tool, arguments: object, schema: JsonObject) -> Arguments:
     """
     if arguments is None:
         arguments = {}
-    if not isinstance(arguments, dict | Mapping):  # almost always the first, which is found out sooner
+    if not isinstance(arguments, _OBJECTS):
         raise InvalidArguments(
             f"the arguments of {tool.name} must be an object (got {_kind_of(arguments)})", tool=tool.name
         )
