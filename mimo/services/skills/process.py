@@ -36,6 +36,8 @@ MOST_LINES, LONGEST_LINE = 400, 2000
 # From closing its stdin to TERM, and from there to KILL.
 AFTER_EOF, AFTER_TERM = 2.0, 2.0
 # Against one that runs wild, not against one that is large: no core files, and no endless open files.
+# Not its address space: Node, Go and the JVM reserve tens of gigabytes that they never touch, and do not start with
+# less. Nor its processes: the kernel counts all of the user's, so that an editor's would keep a skill from starting.
 LIMITS = "RLIMIT_CORE=0,RLIMIT_NOFILE=4096"
 
 
