@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 HOUSE = Path(__file__).parent.parent
-LEAVES = {"errors", "tool", "home", "supervision", "resilience", "observability"}
+LEAVES = {"errors", "tool", "home", "trust", "supervision", "resilience", "observability"}
 MAY_OPEN = {
     "protocol": {"errors", "tool"},
     "transports": {"protocol", "gateway"} | LEAVES,
@@ -20,6 +20,7 @@ MAY_OPEN = {
     "tool": {"errors"},
     "errors": set[str](),
     "home": set[str](),
+    "trust": set[str](),
     "supervision": {"errors"},
     "resilience": {"errors"},
     "observability": {"errors"},

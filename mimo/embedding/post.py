@@ -15,6 +15,7 @@ import trio.abc
 
 from mimo import __version__
 from mimo.errors import Busy, InvalidArguments, TooSlow, Unavailable, Unusable
+from mimo.trust import trusted
 
 # 64 vectors of 4,096 numbers in full digits are some 6 MB. Whoever sends more sends no embeddings.
 LARGEST_REPLY = 32 << 20
@@ -78,7 +79,8 @@ async def post(to: Address, question: Mapping[str, Any], key: str | None = None)
         async with await _connect(to) as stream:
             status, said, reply = await _exchange(stream, to.path, headers, body)
     except (OSError, trio.BrokenResourceError, ssl.SSLError, h11.ProtocolError) as error:
-        raise Unavailable(f"{to} did not answer: {error or type(error).__name__}") from error
+        why = str(error.__cause__ or error) or type(error).__name__
+        raise Unavailable(f"{to} did not answer: {why}") from error
     if status != 200:
         raise _refusal(to, status, said, reply)
     try:
@@ -91,9 +93,7 @@ async def _connect(to: Address) -> trio.abc.Stream:
     stream = await trio.open_tcp_stream(to.host, to.port)
     if not to.tls:
         return stream
-    return trio.SSLStream(
-        stream, ssl.create_default_context(), server_hostname=to.host, https_compatible=True
-    )
+    return trio.SSLStream(stream, await trusted(), server_hostname=to.host, https_compatible=True)
 
 
 async def _exchange(

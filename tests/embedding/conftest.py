@@ -1,6 +1,7 @@
 """A stand-in for Ollama and OpenAI that speaks their protocol over a real socket, and fails as asked."""
 
 import json
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -35,7 +36,7 @@ class StandIn:
     keys: list[str | None] = field(default_factory=list[str | None])
     dim: int = DIM
 
-    async def serve(self, stream: trio.SocketStream) -> None:
+    async def serve(self, stream: trio.abc.Stream) -> None:
         connection = h11.Connection(h11.SERVER)
         path, body, headers = "", b"", dict[bytes, bytes]()
         while True:
@@ -73,16 +74,22 @@ class StandIn:
 
 
 @asynccontextmanager
-async def standing_in() -> AsyncIterator[StandIn]:
+async def standing_in(tls: ssl.SSLContext | None = None) -> AsyncIterator[StandIn]:
     made = StandIn()
 
-    async def serve(stream: trio.SocketStream) -> None:
-        # The client left first, or came with TLS.
+    async def serve(stream: trio.abc.Stream) -> None:
+        # The client left first, came with TLS, or did not believe in ours.
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError, h11.RemoteProtocolError):
             await made.serve(stream)
 
     async with trio.open_nursery() as nursery:
-        listeners = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
-        made.url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
+        if tls is None:
+            listeners = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
+            made.url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
+        else:
+            serving = partial(trio.serve_ssl_over_tcp, serve, 0, tls, host="127.0.0.1", https_compatible=True)
+            listeners = await nursery.start(serving)
+            socket = listeners[0].transport_listener.socket
+            made.url = f"https://127.0.0.1:{socket.getsockname()[1]}"
         yield made
         nursery.cancel_scope.cancel()

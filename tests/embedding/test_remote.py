@@ -1,6 +1,7 @@
 """Embedders behind an address: right answers in order, and every fault has its name."""
 
 import json
+import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -54,6 +55,21 @@ async def test_they_speak_each_their_protocol() -> None:
         assert there.keys == [None, "Bearer k3y"]
         assert [question["model"] for question in there.asked] == ["nomic", "small"]
         assert ollama("nomic", there.url).model == "ollama:nomic"
+
+
+async def test_over_tls_who_is_trusted_answers_and_who_is_not_is_down(
+    certificate: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(*certificate)
+    async with standing_in(tls) as there:
+        embedder = openai("small", there.url + "/v1", retry=ONCE)
+        with pytest.raises(Unavailable, match="self-signed certificate"):
+            await embedder.embed(["x"])
+        assert there.asked == []
+        monkeypatch.setenv("SSL_CERT_FILE", certificate[0])
+        assert (await embedder.embed(["x"])).shape == (1, DIM)
+        assert (await embedder.embed(["y"])).shape == (1, DIM)
 
 
 async def test_no_texts_ask_nobody(make: Make) -> None:

@@ -1,8 +1,6 @@
 """A house with one of each thing, and clients that check every frame they get against the published schema."""
 
 import json
-import shutil
-import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -326,31 +324,3 @@ async def meet(desk: Desk, nursery: trio.Nursery) -> AsyncIterator[Meet]:
     yield connect
     for end in ends:
         await trio.aclose_forcefully(end)
-
-
-MakeCertificate = Callable[..., tuple[str, str]]
-
-
-@pytest.fixture(scope="session")
-def make_certificate(tmp_path_factory: pytest.TempPathFactory) -> MakeCertificate:
-    """Makes a certificate for this machine's own names and its key, as two files."""
-    if shutil.which("openssl") is None:
-        pytest.skip("NOT TESTED with TLS: there is no openssl to make a certificate")
-
-    def make(*more: str) -> tuple[str, str]:
-        folder = tmp_path_factory.mktemp("certificate")
-        chain, key = str(folder / "chain.pem"), str(folder / "key.pem")
-        words = (
-            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -days 2 -subj /CN=localhost"
-        )
-        names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", *(more or ("-nodes",))]
-        made = [*words.split(), *names, "-out", chain, "-keyout", key]
-        subprocess.run(made, check=True, capture_output=True, timeout=60)
-        return chain, key
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def certificate(make_certificate: MakeCertificate) -> tuple[str, str]:
-    return make_certificate()

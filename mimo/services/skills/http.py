@@ -123,7 +123,8 @@ class Http:
             yield Reply(connection, await connection.ask(method, self._target, said, body))
             whole = connection.reusable()
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError, h11.ProtocolError) as error:
-            raise Unavailable(f"{self.url} did not answer: {error or type(error).__name__}") from error
+            why = str(error.__cause__ or error) or type(error).__name__
+            raise Unavailable(f"{self.url} did not answer: {why}") from error
         finally:
             if connection is not None:
                 if whole and len(self._kept) < KEPT:
@@ -152,8 +153,11 @@ class Http:
                 return _Connection(plain, plain)
             import ssl  # most skills are programs, and need none of it
 
-            context = ssl.create_default_context()
-            stream = trio.SSLStream(plain, context, server_hostname=self._host, https_compatible=True)
+            from mimo.trust import trusted
+
+            stream = trio.SSLStream(
+                plain, await trusted(), server_hostname=self._host, https_compatible=True
+            )
             try:
                 await stream.do_handshake()
             except (ssl.SSLError, trio.BrokenResourceError) as error:

@@ -37,6 +37,7 @@ class Service:
     """Says "blue whale" word by word, or what the test wants to go wrong."""
 
     listening: socket.socket
+    tls: ssl.SSLContext | None = None
     status: int = 200
     error: dict[str, Any] = field(default_factory=lambda: {"message": "no such thing", "type": "x"})
     retry_after: str | None = None
@@ -49,16 +50,19 @@ class Service:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.listening.getsockname()[1]}/v1"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.listening.getsockname()[1]}/v1"
 
-    async def serve(self, stream: trio.SocketStream) -> None:
+    async def serve(self, plain: trio.SocketStream) -> None:
+        stream: trio.abc.Stream = plain
+        if self.tls is not None:
+            stream = trio.SSLStream(plain, self.tls, server_side=True, https_compatible=True)
         try:
             async with stream:
                 await self._answer(stream)
         except trio.BrokenResourceError:
             self.left.set()
 
-    async def _answer(self, stream: trio.SocketStream) -> None:
+    async def _answer(self, stream: trio.abc.Stream) -> None:
         connection, body, head = h11.Connection(h11.SERVER), b"", dict[bytes, bytes]()
         while True:
             event = connection.next_event()
@@ -107,7 +111,7 @@ class Service:
                 await say(h11.Data(b"data: " + told + b"\n\n"))
             await say(h11.Data(b"data: [DONE]\n\n"), h11.EndOfMessage())
 
-    async def _until_left(self, stream: trio.SocketStream) -> None:
+    async def _until_left(self, stream: trio.abc.Stream) -> None:
         while await stream.receive_some(65536):
             pass
         self.left.set()
@@ -160,10 +164,20 @@ class Open:
 
 
 @pytest.fixture
-def service() -> Iterator[Service]:
+def encrypted() -> bool:
+    """Whether the service is to be reached by https."""
+    return False
+
+
+@pytest.fixture
+def service(encrypted: bool, request: pytest.FixtureRequest) -> Iterator[Service]:
     """Bound, and served for as long as a test with `model` runs."""
+    tls = None
+    if encrypted:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(*request.getfixturevalue("certificate"))
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        yield Service(listening)
+        yield Service(listening, tls)
 
 
 @pytest.fixture

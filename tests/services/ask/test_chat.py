@@ -157,6 +157,21 @@ async def test_a_stream_is_passed_on(door: Open, model: Service) -> None:
     assert [each["role"] for each in model.asked[0]["messages"]] == ["user"]  # nothing bears on it
 
 
+@pytest.mark.parametrize("encrypted", [True])
+async def test_a_service_behind_tls_is_asked_when_its_certificate_is_trusted(
+    door: Open, model: Service, certificate: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(openai.InternalServerError, match="certificate verify failed"):
+        await door.openai.chat.completions.create(model="whale-1", messages=ASKS)
+    assert model.asked == []
+    monkeypatch.setenv("SSL_CERT_FILE", certificate[0])
+    told = await door.openai.chat.completions.create(model="whale-1", messages=ASKS)
+    assert told.choices[0].message.content == "blue whale"
+    chunks, error = await door.streamed(model="whale-1", messages=ASKS)
+    assert error is None
+    assert "".join(each.choices[0].delta.content or "" for each in chunks) == "blue whale"
+
+
 @pytest.mark.parametrize("streaming", [False, True])
 @pytest.mark.parametrize(
     ("status", "error"),
