@@ -93,6 +93,13 @@ class Toolbox:
         names = [tool.name for tool in self.tools()]
         raise UnknownTool(f"no tool {_shown(name)}; {_hint(name, names)}", name=name[:128])
 
+    def passes(self, name: str) -> bool:
+        """Is there a tool of this name that can do without a task?"""
+        for shelf in self._shelves.values():
+            if name in shelf.tools:
+                return shelf.tools[name].passes is not None
+        return False
+
     def owner_of(self, tool: str) -> str:
         """Whose tool this is; "" is the house."""
         return next(owner for owner, shelf in self._shelves.items() if tool in shelf.tools)

@@ -176,6 +176,8 @@ class Peer:
         """Is it on its way already? Not if anything about it takes more than passing it on."""
         if self._session is None or self._gone or not isinstance(work.errand, CallTool):
             return False
+        if not self._desk.offered.passes(work.errand.name):
+            return False
         if work.errand.retried is not FIRST or not self._session.admits:
             return False
         flight = Flight(work, self._session.request(identity), self._landed, self._taken_up)
