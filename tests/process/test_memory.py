@@ -206,7 +206,9 @@ def test_who_watches_a_memory_hears_that_it_changed(home: Home, bridges: list[Br
         watch(1, "mimo://context/shared")
         told = daemon.tool("memory_add", {"content": "The door is green", "namespace": "shared"}).text
         id_ = told.removeprefix("added ")
-        assert watcher.hear()["params"]["uri"] == "mimo://context/shared"  # all there is to hear of the adding
+        assert (
+            watcher.hear()["params"]["uri"] == "mimo://context/shared"
+        )  # all there is to hear of the adding
         watch(2, f"mimo://memory/{id_}")
         daemon.tool("memory_edit", {"action": "update", "ids": [id_], "content": "The door is blue"})
     heard = [watcher.hear() for _ in range(2)]
