@@ -155,9 +155,7 @@ class Http:
 
             from mimo.trust import trusted
 
-            stream = trio.SSLStream(
-                plain, await trusted(), server_hostname=self._host, https_compatible=True
-            )
+            stream = trio.SSLStream(plain, await trusted(), server_hostname=self._host, https_compatible=True)
             try:
                 await stream.do_handshake()
             except (ssl.SSLError, trio.BrokenResourceError) as error:
