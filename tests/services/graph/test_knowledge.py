@@ -259,14 +259,14 @@ async def test_paths_and_what_would_break(graph: Living) -> None:
 
 async def test_one_fact_from_which_much_follows_holds_up_nobody(graph: Living) -> None:
     """Two chains become one: the loop goes on meanwhile, which every test is held to (see LoopHeldUp)."""
-    await graph.teach(*((f"{side}{n}", "depends_on", f"{side}{n + 1}") for side in "ab" for n in range(50)))
-    assert len(await graph.facts(subject="a0")) == 50
-    await graph.teach(("a50", "depends_on", "b0"))
+    await graph.teach(*((f"{side}{n}", "depends_on", f"{side}{n + 1}") for side in "ab" for n in range(80)))
+    assert len(await graph.facts(subject="a0")) == 80
+    await graph.teach(("a80", "depends_on", "b0"))
     turns = 0
     done = trio.Event()
 
     async def ask() -> None:
-        assert len(await graph.facts(subject="a0")) == 101
+        assert len(await graph.facts(subject="a0")) == 161
         done.set()
 
     async with trio.open_nursery() as nursery:
