@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from itertools import combinations
 from typing import Any, TypeAlias
 
@@ -69,8 +70,18 @@ def actions_of(place: str, state: d.State) -> Iterator[tuple[str, d.Action]]:
 
 def _saves(action: d.Action) -> str | None:
     """The name under which its result stays."""
-    # Pydantic takes its time to say that an attribute is not there.
-    return getattr(action, "save", None) if "save" in type(action).model_fields else None
+    return getattr(action, "save", None) if _may_save(type(action)) else None
+
+
+# Pydantic takes its time to say what a model has, and that it has not.
+@cache
+def _may_save(kind: type[d.Part]) -> bool:
+    return "save" in kind.model_fields
+
+
+@cache
+def _templates_of(kind: type[d.Part]) -> Sequence[str]:
+    return [name for name in _TEMPLATES if name in kind.model_fields]
 
 
 def _saved(states: Mapping[str, d.State]) -> frozenset[str]:
@@ -187,11 +198,7 @@ def _expressions(place: str, state: d.State, names: frozenset[str]) -> Iterator[
             yield Problem(where, str(error))
     templates: list[tuple[str, Any]] = [(f"{place}.output", state.output)]
     for where, action in actions_of(place, state):
-        templates += [
-            (f"{where}.{field}", getattr(action, field))
-            for field in _TEMPLATES
-            if field in type(action).model_fields
-        ]
+        templates += [(f"{where}.{field}", getattr(action, field)) for field in _templates_of(type(action))]
     for field, template in templates:
         for where, node in expressions_in(template, field):
             if isinstance(node, Unreadable):

@@ -35,13 +35,13 @@ class Canonical:
     hash: bytes
 
 
-def read(raw: object, find: Find) -> Canonical:
-    """The definition that this is. `find` gives a tool and its schema.
+def read(raw: object, find: Find, *, small: bool = False) -> Canonical:
+    """The definition that this is. `find` gives a tool and its schema; `small`: it is known not to be too large.
 
     Raises:
         InvalidArguments: it is none; `details["problems"]` are all that was found.
     """
-    if complaint := _too_large(raw):
+    if not small and (complaint := _too_large(raw)):
         raise refusal([Problem("", complaint)])
     definition, problems = _judged(raw, find)
     if definition is None:

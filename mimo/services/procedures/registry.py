@@ -56,7 +56,7 @@ class Registry:
         """
         reading = await self._reader()
         read = partial(reading.read, raw, self._find)
-        made = read() if reading.is_small(raw) else await self._in_thread(read)
+        made = read(small=True) if reading.is_small(raw) else await self._in_thread(read)
         definition = made.definition
         major, minor = (int(part) for part in definition.version.split("."))
         now = self._clock()

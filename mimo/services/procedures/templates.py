@@ -61,8 +61,10 @@ def filled(template: Any, context: Mapping[str, Value]) -> Any:
 
 def expressions_in(template: Any, place: str) -> Iterator[tuple[str, Node | Unreadable]]:
     """Every expression of a template with its place; what cannot be read as the error."""
+    if template is None or (isinstance(template, str) and "${" not in template):
+        return
     match template:
-        case str() if "${" in template:
+        case str():
             try:
                 yield from ((place, piece) for piece in pieces(template) if not isinstance(piece, str))
             except Unreadable as error:
