@@ -1,9 +1,10 @@
 """The HTTP door under load: many users at once who search, ask and add, and what the router costs beside quart-trio.
 
-    python bench/load_http.py [--users 100] [--seconds 60] [--memories 10000] [--failing 10] [--json]
+    python bench/load_http.py [--users 100] [--seconds 60] [--memories 10000] [--pause 3] [--failing 10] [--json]
     python bench/load_http.py --router [--seconds 5]       (needs quart-trio)
 
-All of it on loopback, and the clients take their share of the same cores. With --failing the vectors come from a
+Between two requests a user pauses, three seconds in the mean; what that comes to a second is printed, for it decides
+more than anything else. All of it on loopback, and the clients take their share of the same cores. With --failing the vectors come from a
 service beside it that fails so many of a hundred calls, and every request that words alone can serve must be served.
 """
 
@@ -151,7 +152,9 @@ def resident(pid: int) -> float:
     return int(line.split()[1]) / 1024
 
 
-async def load(port: int, token: str, pid: int, users: int, seconds: float, memories: int) -> dict[str, Any]:
+async def load(
+    port: int, token: str, pid: int, users: int, seconds: float, memories: int, pause: float
+) -> dict[str, Any]:
     chance = random.Random(1)
     first = User(port, token)
     for _ in range(0, memories, 500):
@@ -176,7 +179,7 @@ async def load(port: int, token: str, pid: int, users: int, seconds: float, memo
     async def one(number: int) -> None:
         nonlocal by_words
         mine, user = random.Random(number), User(port, token)
-        await trio.sleep(mine.random())
+        await trio.sleep(mine.random() * pause)
         while time.perf_counter() < until:
             kind = mine.choices(["search", "ask", "add"], [6, 2, 2])[0]
             began = time.perf_counter()
@@ -196,7 +199,7 @@ async def load(port: int, token: str, pid: int, users: int, seconds: float, memo
             by_words += b"meaning did not run" in told or b'"did not run' in told
             if status not in {200, 201}:
                 errors.append(f"{status} {told[:80]!r}")
-            await trio.sleep(mine.expovariate(1.0))  # a user thinks for a second
+            await trio.sleep(mine.expovariate(1 / pause))
 
     async with trio.open_nursery() as nursery:
         for number in range(users):
@@ -205,7 +208,9 @@ async def load(port: int, token: str, pid: int, users: int, seconds: float, memo
     return {
         "users": users,
         "seconds": seconds,
+        "pause": pause,
         "requests": len(everything),
+        "requests_a_second": round(len(everything) / seconds, 1),
         "errors": len(errors),
         "first_errors": errors[:3],
         "searched_by_words_alone": by_words,
@@ -298,6 +303,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--memories", type=int, default=10_000)
     parser.add_argument(
+        "--pause", type=float, default=3.0, help="seconds between two requests of a user, in the mean"
+    )
+    parser.add_argument(
         "--failing", type=float, help="of a hundred calls of an embedder's service, so many fail"
     )
     parser.add_argument("--router", action="store_true")
@@ -308,7 +316,9 @@ def main() -> None:
     else:
         vectors = None if options.failing is None else Vectors(options.failing)
         with daemon({} if vectors is None else vectors.settings()) as (port, token, pid):
-            found = trio.run(load, port, token, pid, options.users, options.seconds, options.memories)
+            found = trio.run(
+                load, port, token, pid, options.users, options.seconds, options.memories, options.pause
+            )
         if vectors is not None:
             found |= {"embedder_asked": vectors.asked, "embedder_failed": vectors.failed}
     if options.json:
