@@ -202,7 +202,15 @@ async def load(
                 errors.append(f"{status} {told[:80]!r}")
             await trio.sleep(mine.expovariate(1 / pause))
 
+    resident_mb = [round(before)]
+
+    async def watch() -> None:
+        for _ in range(4):
+            await trio.sleep(seconds / 4)
+            resident_mb.append(round(resident(pid)))
+
     async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch)
         for number in range(users):
             nursery.start_soon(one, number)
     everything = [each for its in taken.values() for each in its]
@@ -217,8 +225,7 @@ async def load(
         "searched_by_words_alone": by_words,
         **{f"{kind}_{name}": value for kind, its in taken.items() for name, value in shape(its).items()},
         **shape(everything),
-        "resident_mb_before": round(before),
-        "resident_mb_after": round(resident(pid)),
+        "resident_mb": resident_mb,
     }
 
 
