@@ -10,6 +10,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -40,6 +41,7 @@ class _Course:
 
     tool: Tool | None = None
     outcome: str = CANCELLED
+    passage: Passage | None = None  # by which it was begun
 
 
 class Dispatch:
@@ -56,6 +58,7 @@ class Dispatch:
         self._events = events
         self._metrics = metrics
         self._places = {each: Places(each, limits.get(each, LIMITS[each])) for each in Capacity}
+        self._passages: dict[str, Passage] = {}  # those that are not over, by the ids of their calls
         self._recent = deque[float](maxlen=RECENT)
         self._told_refused: dict[str, int] = {}
         metrics.before_render(self._measure)
@@ -70,7 +73,7 @@ class Dispatch:
             Broken: a bug of ours; its id is in the message and in the log.
             Others: as the tool says.
         """
-        began, course = call.began or time.perf_counter(), _Course()
+        began, course = call.began or time.perf_counter(), self._course(call)
         with logs.about(request=call.id, client=call.client.name, tool=name[:128], private=arguments):
             try:
                 answer = await self._run(name, arguments, call, seconds, course)
@@ -80,6 +83,8 @@ class Dispatch:
                 course.outcome = error.kind
                 raise
             finally:
+                if course.passage is not None:
+                    course.passage.leave()
                 self._tell(call, course.tool, course.outcome, time.perf_counter() - began)
 
     def pass_on(self, name: str, arguments: object, call: Call, report: Report) -> Callable[[], None] | None:
@@ -98,13 +103,16 @@ class Dispatch:
         places = self._places[tool.competes_for]
         if not places.enter_now():
             return None
-        passage = Passage(places, partial(self._tell, call, tool), report)
+        passage = Passage(tool, places, partial(self._passed, call, tool), report)
         try:
             passage.recall = tool.passes(fitting, call, passage)
         finally:
             if passage.recall is None:
                 places.leave(0.0)
-        return None if passage.recall is None else passage.call_off
+        if passage.recall is None:
+            return None
+        self._passages[call.id] = passage
+        return passage.call_off
 
     def loads(self) -> Mapping[Capacity, Load]:
         """How full each class is, for status and for who must decide what to refuse."""
@@ -115,6 +123,18 @@ class Dispatch:
         ordered = sorted(self._recent)
         return ordered[math.ceil(0.99 * len(ordered)) - 1] if ordered else 0.0
 
+    def _passed(self, call: Call, tool: Tool, outcome: str, seconds: float) -> None:
+        self._passages.pop(call.id, None)
+        self._tell(call, tool, outcome, seconds)
+
+    def _course(self, call: Call) -> _Course:
+        """A call that was passed on goes on with the tool that it was begun with, even if that is not offered any more."""
+        passage = None if call.began is None else self._passages.pop(call.id, None)
+        if passage is None:
+            return _Course()
+        passage.take_up()
+        return _Course(passage.tool, passage=passage)
+
     async def _run(
         self,
         name: str,
@@ -124,20 +144,20 @@ class Dispatch:
         course: _Course,
     ) -> Answer:
         await trio.lowlevel.checkpoint_if_cancelled()
-        course.tool = tool = self.toolbox.find(name)
+        course.tool = tool = course.tool or self.toolbox.find(name)
         _allow(tool, call)
         seconds = max(0.0, tool.seconds if seconds is None else min(seconds, tool.seconds))
         spent = 0.0 if call.began is None else time.perf_counter() - call.began
         with trio.move_on_after(max(0.0, seconds - spent)) as deadline:
-            return await self._handle(tool, arguments, call)
+            return await self._handle(tool, arguments, call, course.passage)
         assert deadline.cancelled_caught
         raise _too_slow(tool, seconds)
 
-    async def _handle(self, tool: Tool, arguments: object, call: Call) -> Answer:
+    async def _handle(self, tool: Tool, arguments: object, call: Call, begun: Passage | None) -> Answer:
         """Run the handler, and turn whatever is raised into a `MimoError` or a cancellation."""
         try:
             fitting = validated(tool, arguments, self.toolbox.schema(tool))
-            async with self._places[tool.competes_for].place():
+            async with nullcontext() if begun is not None else self._places[tool.competes_for].place():
                 answer = cast("object", await tool.handler(fitting, call))
             if not isinstance(answer, Answer):
                 raise TypeError(f"the handler of {tool.name} gave {type(answer).__name__} and not an Answer")

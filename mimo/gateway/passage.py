@@ -12,7 +12,7 @@ from typing import Protocol
 
 from mimo.errors import MimoError
 from mimo.gateway.capacity import Places
-from mimo.tool import Answer, Report
+from mimo.tool import Answer, Report, Tool
 
 
 class Ended(Protocol):
@@ -23,28 +23,36 @@ OK, FAILED, CANCELLED = "ok", "failed", "cancelled"
 
 
 class Passage:
-    """What the tool reports to. It gives back the place, has the call counted, and tells `report`."""
+    """What the tool reports to. It gives back the place, has the call counted, and tells `report`.
 
-    __slots__ = ("_ended", "_over", "_places", "_report", "began", "recall")
+    Whoever takes the call up does so with this tool, in this place, and counts it.
+    """
 
-    def __init__(self, places: Places, ended: Ended, report: Report) -> None:
+    __slots__ = ("_ended", "_over", "_places", "_report", "_told", "began", "recall", "tool")
+
+    def __init__(self, tool: Tool, places: Places, ended: Ended, report: Report) -> None:
+        self.tool = tool
         self.began = time.perf_counter()
         self.recall: Callable[[], None] | None = None
         self._places = places
         self._ended = ended
         self._report = report
-        self._over = False
+        self._told = False
+        self._over = False  # or taken up
 
     def over(self, came: Answer | MimoError) -> None:
-        if not self._over:
+        if not self._told:
             self._end(came.kind if isinstance(came, MimoError) else FAILED if came.failed else OK)
             self._report.over(came)
 
     def more(self) -> None:
-        """The call is not counted here: whoever takes it up does."""
-        if not self._over:
-            self._leave()
+        if not self._told:
+            self._told = True
             self._report.more()
+
+    def take_up(self) -> None:
+        """Whoever does gives the place back with `leave`."""
+        self._told = self._over = True
 
     def call_off(self) -> None:
         """Nobody waits for it any more. Nothing happens if it is over."""
@@ -53,11 +61,11 @@ class Passage:
         if not self._over:
             self._end(CANCELLED)
 
-    def _end(self, outcome: str) -> None:
-        self._ended(outcome, self._leave())
-
-    def _leave(self) -> float:
-        self._over = True
+    def leave(self) -> float:
         seconds = time.perf_counter() - self.began
         self._places.leave(seconds)
         return seconds
+
+    def _end(self, outcome: str) -> None:
+        self._told = self._over = True
+        self._ended(outcome, self.leave())

@@ -98,9 +98,9 @@ class Breaker:
         with self.attempt():
             return await function(*arguments)
 
-    def attempt(self) -> Attempt:
-        """The same for a block: `with breaker.attempt(): ...`."""
-        return Attempt(self)
+    def attempt(self, epoch: int | None = None) -> Attempt:
+        """The same for a block: `with breaker.attempt(): ...`. `epoch` is of one that was let through already."""
+        return Attempt(self, epoch)
 
     def admit(self) -> int:
         """Let a call through, and give what `over` wants to know of it.
@@ -166,14 +166,16 @@ class Attempt:
 
     __slots__ = ("_breaker", "_epoch")
 
-    def __init__(self, breaker: Breaker) -> None:
+    def __init__(self, breaker: Breaker, epoch: int | None) -> None:
         self._breaker = breaker
-        self._epoch = -1
+        self._epoch = epoch
 
     def __enter__(self) -> None:
-        self._epoch = self._breaker.admit()
+        if self._epoch is None:
+            self._epoch = self._breaker.admit()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._breaker.over(self._epoch, error)
+        if self._epoch is not None:
+            self._breaker.over(self._epoch, error)

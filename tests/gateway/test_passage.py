@@ -130,6 +130,29 @@ async def test_a_passed_call_is_called_off_once_and_says_nothing_afterwards() ->
     assert house.elsewhere.called_off == 1
 
 
+async def test_who_takes_a_call_up_does_so_in_its_place_and_with_its_tool() -> None:
+    house, told = House(running=1), Told()
+    assert house.pass_on(told, text="a")
+    house.elsewhere.reports[0].more()
+    assert (told.came, house.running, house.outcomes) == ([None], 1, [])
+    house.box.remove("echo")
+    answer = await house.dispatch.call("echo", {"text": "a"}, Call("1", began=time.perf_counter()))
+    assert answer.as_text() == "a"
+    assert (house.running, house.outcomes) == (0, ["ok"])
+    house.elsewhere.reports[0].over(Answer.text("late"))
+    assert told.came == [None]
+
+
+async def test_a_call_that_is_called_off_before_anybody_takes_it_up_is_counted() -> None:
+    house, told = House(), Told()
+    off = house.pass_on(told, text="a")
+    assert callable(off)
+    house.elsewhere.reports[0].more()
+    off()
+    off()
+    assert (told.came, house.running, house.outcomes) == ([None], 0, ["cancelled"])
+
+
 async def test_what_may_not_run_is_not_passed_on_and_holds_no_place() -> None:
     house, told = House(running=1), Told()
     assert house.pass_on(told) is None  # without its argument

@@ -27,13 +27,19 @@ class Outcome(Protocol):
 class Passing:
     """`ended` hears of what came before the outcome does, and of nothing when a task takes the call up."""
 
-    __slots__ = ("_ended", "_outcome", "exchange", "link")
+    __slots__ = ("_ended", "_outcome", "epoch", "exchange", "link")
 
     def __init__(
-        self, link: Link, exchange: Exchange, ended: Callable[[Object | MimoError], None], outcome: Outcome
+        self,
+        link: Link,
+        exchange: Exchange,
+        epoch: int,
+        ended: Callable[[Object | MimoError], None],
+        outcome: Outcome,
     ) -> None:
         self.link = link
         self.exchange = exchange
+        self.epoch = epoch  # of the breaker that let it through
         self._ended = ended
         self._outcome = outcome
         exchange.watcher = self._news
@@ -68,9 +74,12 @@ class Passings:
         self._ended = ended
         self._open: dict[str, Passing] = {}
 
-    def take_up(self, call: Call | None) -> Passing | None:
-        """The one that was begun for this call, if one was. Whoever takes it up is who gives it up."""
-        return None if call is None else self._open.pop(call.id, None)
+    def take_up(self, call: Call) -> Passing | None:
+        """The one that was begun for this call, if one was. Whoever takes it up is who gives it up.
+
+        A call of another door may have the same id, but was not begun before.
+        """
+        return None if call.began is None else self._open.pop(call.id, None)
 
     def begin(
         self, link: Link, params: JsonObject, call: Call, outcome: Outcome
@@ -93,5 +102,5 @@ class Passings:
             if self._open.pop(call.id, None) is not None:
                 passing.stop()
 
-        self._open[call.id] = passing = Passing(link, exchange, ended, outcome)
+        self._open[call.id] = passing = Passing(link, exchange, epoch, ended, outcome)
         return stop

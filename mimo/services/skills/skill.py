@@ -21,7 +21,7 @@ from mimo.services.skills.exchange import Refused
 from mimo.services.skills.forwarding import forward
 from mimo.services.skills.kept import LISTS, Kept
 from mimo.services.skills.link import Greeting, Link
-from mimo.services.skills.passing import Outcome, Passings
+from mimo.services.skills.passing import Outcome, Passing, Passings
 from mimo.services.skills.process import LastWords
 from mimo.services.skills.watched import Watched
 from mimo.tool import Call, JsonObject
@@ -159,8 +159,9 @@ class Skill:
             InputRequired: the client has to answer something first.
         """
         if call is not None and method == "tools/call":  # whose event and deadline are dispatch's
-            with self.breaker.attempt():
-                result = await self._forwarded(method, params, call)
+            passing = self._passing.take_up(call)
+            with self.breaker.attempt(None if passing is None else passing.epoch):
+                result = await self._forwarded(method, params, call, passing)
             self._note_use(params, call, result)
             return result
         began, outcome = time.perf_counter(), "cancelled"
@@ -176,8 +177,9 @@ class Skill:
             took = time.perf_counter() - began
             self._keeper.tell(news.SkillCalled(self.name, method, outcome, took))
 
-    async def _forwarded(self, method: str, params: JsonObject, call: Call | None) -> Object:
-        passing = self._passing.take_up(call)
+    async def _forwarded(
+        self, method: str, params: JsonObject, call: Call | None, passing: Passing | None = None
+    ) -> Object:
         link = await self.connected() if passing is None else passing.link
         self.calls += 1
         try:

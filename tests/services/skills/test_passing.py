@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import trio
 
+from mimo.errors import Unavailable
 from mimo.observability.news import ToolCalled
 from mimo.services.skills.skill import Patience
-from mimo.tool import Capacity
+from mimo.tool import Call, Capacity, Client
 
 Lot = Callable[..., AbstractAsyncContextManager[Any]]
 Fake = Callable[..., dict[str, Any]]
@@ -135,6 +136,58 @@ async def test_a_call_that_is_taken_up_is_timed_from_its_beginning(lot: Lot, fak
         await client.answer("tools/call", params)
         [told] = house.told(ToolCalled)
         assert 0.3 <= told.seconds < 10
+
+
+async def counting(house: Any, client: Any) -> int:
+    """A call that is on its way, and will be taken up when its skill tells how far it is."""
+    params = {"name": "fake_count", "arguments": {"to": 1, "after": 0.3}, "_meta": {"progressToken": "mine"}}
+    number = await client.ask("tools/call", params)
+    await house.until(lambda: flying(house) == 1)
+    return number
+
+
+async def test_a_call_that_is_taken_up_goes_on_with_its_skill_even_if_that_is_replaced_meanwhile(
+    lot: Lot, fake: Fake
+) -> None:
+    async with lot(fake=fake()) as house, house.talking() as client:
+        await awake(house, client, "fake_count")
+        number = await counting(house, client)
+        before = house.service.skills["fake"]
+        house.declare(fake=fake("changed"))
+        await house.service.reload()
+        answer = await heard(client)
+        assert (answer["id"], answer["result"]["content"][0]["text"]) == (number, "counted")
+        assert (before.calls, house.service.skills["fake"].calls) == (1, 0)
+        assert flying(house) == house.desk.sessions.in_flight == 0
+
+
+async def test_a_call_that_is_taken_up_goes_on_even_if_its_skill_is_left_alone_meanwhile(
+    lot: Lot, fake: Fake
+) -> None:
+    async with lot(fake=fake()) as house, house.talking() as client:
+        await awake(house, client, "fake_count")
+        breaker = house.service.skills["fake"].breaker
+        number = await counting(house, client)
+        for _ in range(5):
+            breaker.over(breaker.admit(), Unavailable("ill"))
+        answer = await heard(client)
+        assert (answer["id"], answer["result"]["content"][0]["text"]) == (number, "counted")
+        assert breaker.state.value == "open"
+
+
+async def test_a_call_of_another_door_with_the_same_id_is_another_call(lot: Lot, fake: Fake) -> None:
+    async with lot(fake=fake()) as house, house.talking() as client:
+        await awake(house, client, "fake_sleep")
+        await client.answer("tools/call", {"name": "fake_echo", "arguments": {"text": "x"}})
+        following = f"{int(house.told(ToolCalled)[-1].call, 16) + 1:x}"
+        number = await client.ask("tools/call", {"name": "fake_sleep", "arguments": {"seconds": 0.3}})
+        await house.until(lambda: flying(house) == 1)
+        other = await house.dispatch.call("fake_echo", {"text": "mine"}, Call(following, Client()))
+        assert other.as_text() == "mine"
+        answer = await heard(client)
+        assert (answer["id"], answer["result"]["content"][0]["text"]) == (number, "slept")
+        assert [told.call for told in house.told(ToolCalled)][1:] == [following, following]
+        assert flying(house) == house.desk.sessions.in_flight == 0
 
 
 async def test_a_taken_up_call_can_still_be_called_off(lot: Lot, fake: Fake) -> None:
