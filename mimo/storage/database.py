@@ -164,8 +164,11 @@ class Database:
             check_key(key)
         it = self._opened()
         job = Job(work, args, key, frees)
+        await trio.lowlevel.checkpoint_if_cancelled()
         try:
-            await it.inbox.send(job)
+            it.inbox.send_nowait(job)  # not another checkpoint: the answer is one
+        except trio.WouldBlock:
+            await self._sent(it, job)
         except trio.BrokenResourceError:
             raise self._absent() from None
         try:
@@ -175,6 +178,12 @@ class Database:
             raise
         assert job.result is not None
         return cast("T", job.result.unwrap())
+
+    async def _sent(self, it: Opened, job: Job) -> None:
+        try:
+            await it.inbox.send(job)
+        except trio.BrokenResourceError:
+            raise self._absent() from None
 
     async def outcome(self, key: str) -> Answered | None:
         """What `key` was answered, or None if nothing was done under it, by any write accepted before."""

@@ -1,7 +1,9 @@
 """Many units of work, one COMMIT: the writer's thread.
 
-Each of several jobs has its own savepoint, so one job's failure is its own. All of them are durable with the one
-COMMIT, and answered after it. What a failed COMMIT has left is not guessed: see `resolve`.
+One job's failure is its own: then the group is begun anew, with a savepoint for each. Not before, since below a
+savepoint SQLite walks through all pages that were changed since, at the end of every statement that may fail in its
+middle. All are durable with the one COMMIT, and answered after it. What a failed COMMIT has left is not guessed: see
+`resolve`.
 """
 
 from __future__ import annotations
@@ -59,10 +61,16 @@ def commit_group(db: apsw.Connection, jobs: Sequence[Job]) -> None:
     """
     run(db, "BEGIN IMMEDIATE")
     try:
-        for job in jobs:
-            _run(db, job, alone=len(jobs) == 1)
-        if not db.in_transaction:
-            return  # one job, which has failed
+        failed = _first_failure(db, jobs)
+        if failed is not None and len(jobs) > 1:
+            run(db, "ROLLBACK")
+            run(db, "BEGIN IMMEDIATE")
+            for job in jobs:
+                job.reset()
+                _run_apart(db, job)
+        elif failed is not None:
+            run(db, "ROLLBACK")
+            return
         try:
             run(db, "COMMIT")
         except apsw.Error as error:
@@ -93,21 +101,31 @@ def fail_all(jobs: Sequence[Job], error: BaseException) -> None:
             job.fail(error)
 
 
-def _run(db: apsw.Connection, job: Job, *, alone: bool) -> None:
-    """One job in its savepoint. Raises only what ends the whole group."""
-    # Below a savepoint SQLite walks through all pages that were changed since, at the end of every statement that
-    # may fail in its middle: a thousand rows take twice as long. Who is alone has the transaction for that.
-    if not alone:
-        run(db, "SAVEPOINT job")
+def _first_failure(db: apsw.Connection, jobs: Sequence[Job]) -> Job | None:
+    """Runs the jobs until one fails. Raises only what ends the whole group."""
+    for job in jobs:
+        _run(db, job)
+        if isinstance(job.result, outcome.Error):
+            return job
+    return None
+
+
+def _run_apart(db: apsw.Connection, job: Job) -> None:
+    """In a savepoint of its own: what it did can be undone without what the others did."""
+    run(db, "SAVEPOINT job")
+    _run(db, job)
+    if isinstance(job.result, outcome.Error):
+        run(db, "ROLLBACK TO job")
+    run(db, "RELEASE job")
+
+
+def _run(db: apsw.Connection, job: Job) -> None:
     try:
         job.result = outcome.Value(_answer(db, job))
     except Exception as error:
         if not db.in_transaction:
             raise  # SQLite has rolled everything back: a full disk, an I/O error, no memory
-        run(db, "ROLLBACK" if alone else "ROLLBACK TO job")
         job.fail(translation(error, db.filename) or error)
-    if not alone:
-        run(db, "RELEASE job")
 
 
 def _answer(db: apsw.Connection, job: Job) -> Any:

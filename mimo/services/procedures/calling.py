@@ -13,6 +13,8 @@ from mimo.tool import Answer, Call, Client, JsonObject, Tool, Trust
 
 LARGEST_RESULT = 256 * 1024  # as JSON: a run carries its results along
 LONGEST_MESSAGE = 2_000
+# Nothing to look into.
+_PLAIN = (bool, int, float)
 
 
 class CallTool(Protocol):
@@ -33,6 +35,8 @@ async def acted(call: CallTool, act: Act, client: Client) -> Finished | Failed:
     if answer.failed:
         return Failed(act.step, act.attempt, Trouble("failed", answer.as_text()[:LONGEST_MESSAGE]))
     result: Any = answer.data if answer.data is not None else answer.as_text()
+    if result is None or isinstance(result, _PLAIN):
+        return Finished(act.step, act.attempt, result)
     try:
         size = len(json.dumps(result))
     except (TypeError, ValueError, RecursionError) as error:

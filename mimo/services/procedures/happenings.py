@@ -142,3 +142,4 @@ class Advanced:
     entries: tuple[Entry, ...]
     intents: tuple[Intent, ...]
     said: str = ""  # to whoever made it happen
+    context: str | None = None  # as it is to be written, where it has changed

@@ -14,16 +14,14 @@ from mimo.errors import MimoError
 from mimo.observability.events import Event
 from mimo.services.procedures import news
 from mimo.services.procedures.calling import client_of
-from mimo.services.procedures.happenings import Advanced, Failed, Finished, Happening
+from mimo.services.procedures.happenings import Act, Advanced, Failed, Finished, Happening
 from mimo.services.procedures.runs import ENDED, Run, Status, Trouble, from_json, to_json
+from mimo.services.procedures.written import written
 from mimo.storage.procedures.runs import Parent, Row, Saved
 from mimo.tool import Client
 
 if TYPE_CHECKING:
     from mimo.services.procedures.definition import Definition
-
-# As SQLite's own JSON functions write it.
-_compact = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @dataclass(eq=False, slots=True)
@@ -51,6 +49,14 @@ class Change:
         return self.run, self.next
 
 
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """An action that is to be done, and what stops it."""
+
+    act: Act
+    scope: trio.CancelScope
+
+
 @dataclass(eq=False, slots=True)
 class Live:
     """A run in memory, and what has happened to it that no turn was made of yet."""
@@ -63,6 +69,8 @@ class Live:
     definition_id: int = 0
     parent: Parent | None = None
     client: Client = field(default_factory=Client)
+    free_hand: bool = False  # who makes its turns has just done an action, and can do the next
+    in_hand: Flight | None = None  # what that will be
 
 
 def saved_of(before: Run | None, advanced: Advanced) -> Saved:
@@ -72,14 +80,14 @@ def saved_of(before: Run | None, advanced: Advanced) -> Saved:
     return Saved(
         run.status.value,
         run.state,
-        _compact(to_json(run)),
-        None if same else _compact(run.context),
+        written(to_json(run)),
+        None if same else advanced.context or written(run.context),
         run.wake,
         run.status in ENDED,
         [
             (
                 each.number, each.kind, each.state, each.step, each.attempt,
-                None if each.detail is None else _compact(each.detail),
+                None if each.detail is None else written(each.detail),
             )
             for each in advanced.entries
         ],

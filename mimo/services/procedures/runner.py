@@ -6,7 +6,6 @@ in the timers. Turns of one run follow each other, those of different runs share
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 from collections.abc import Callable
@@ -40,12 +39,22 @@ from mimo.services.procedures.happenings import (
     Stop,
     TimePassed,
 )
-from mimo.services.procedures.live import Change, Live, Reply, awaits_child, ended_child, load, news_of
+from mimo.services.procedures.live import (
+    Change,
+    Flight,
+    Live,
+    Reply,
+    awaits_child,
+    ended_child,
+    load,
+    news_of,
+)
 from mimo.services.procedures.places import Places
 from mimo.services.procedures.registry import Registry
 from mimo.services.procedures.runs import ENDED, Run
 from mimo.services.procedures.saving import Saving
 from mimo.services.procedures.timers import Timers
+from mimo.services.procedures.written import size_of
 from mimo.storage.database import Database
 from mimo.storage.procedures import runs as stored
 from mimo.tool import Client
@@ -125,15 +134,17 @@ class Runner:
         live.inbox.append((happening, reply))
         self._wake(live)
 
-    async def _go_on(self, id_: int, happening: Happening) -> None:
-        """As `post`, in this task: most of what happens is the end of an action, whose task has nothing more to do."""
+    async def _go_on(self, id_: int, happening: Happening) -> Flight | None:
+        """As `post`, in this task: most of what happens is the end of an action, whose task does the next one, too."""
         live = self._live.get(id_)
         if live is None or live.busy:
             self.post(id_, happening)
-            return
+            return None
         live.inbox.append((happening, None))
-        live.busy = True
+        live.busy = live.free_hand = True
         await self._work(live)
+        following, live.in_hand = live.in_hand, None
+        return following
 
     async def ask(self, id_: int, happening: Happening) -> str:
         """The same, and what became of it: durable when answered.
@@ -181,13 +192,12 @@ class Runner:
             "repeatable": self._repeatable,
         }
         made: Advanced = engine.advance(definition, run, happening, self._clock(), **given)
-        if made.run.context is not run.context:
-            size = len(json.dumps(made.run.context))
-            if size > LARGEST_CONTEXT and not isinstance(happening, Overgrown):
-                message = (
-                    f"its context would have {size:,} bytes and may have {LARGEST_CONTEXT:,}: keep less in it"
-                )
-                return self.advanced(engine, definition, id_, run, Overgrown(message))
+        size = 0 if made.context is None else size_of(made.context)
+        if size > LARGEST_CONTEXT and not isinstance(happening, Overgrown):
+            message = (
+                f"its context would have {size:,} bytes and may have {LARGEST_CONTEXT:,}: keep less in it"
+            )
+            return self.advanced(engine, definition, id_, run, Overgrown(message))
         return made
 
     def require_running(self) -> None:
@@ -224,6 +234,9 @@ class Runner:
     async def _work(self, live: Live) -> None:
         """Turns, until nothing more has happened."""
         while live.inbox:
+            if live.in_hand is not None:  # it must not wait for what else happens
+                self._start(live, live.in_hand)
+                live.in_hand = None
             happening, reply = live.inbox.popleft()
             try:
                 said = await self._turn(live, happening, may_refuse=reply is not None)
@@ -238,7 +251,7 @@ class Runner:
             finally:
                 if reply is not None:
                     reply.done.set()
-        live.busy = False
+        live.busy = live.free_hand = False
         self._put_away(live)
         self._note_quiet()
 
@@ -316,8 +329,12 @@ class Runner:
         assert self._nursery is not None
         match intent:
             case Act():
-                scope = self._flying[live.id, intent.step] = trio.CancelScope()
-                self._nursery.start_soon(self._act, live.id, intent, live.client, scope)
+                flight = Flight(intent, trio.CancelScope())
+                self._flying[live.id, intent.step] = flight.scope
+                if live.free_hand:
+                    live.in_hand, live.free_hand = flight, False
+                else:
+                    self._start(live, flight)
             case Bear():
                 self.children.expect(live.id, intent)
                 self._nursery.start_soon(self.children.bear, live, definition, intent)
@@ -326,16 +343,22 @@ class Runner:
             case _:
                 raise TypeError(f"nobody knows how to do {intent}")
 
-    async def _act(self, id_: int, act: Act, client: Client, scope: trio.CancelScope) -> None:
-        happened: Happening = TimePassed()
-        with scope:
-            try:
-                happened = await acted(self._call, act, client)
-            finally:
-                if self._flying.get((id_, act.step)) is scope:
-                    del self._flying[id_, act.step]
-        if not scope.cancelled_caught:
-            await self._go_on(id_, happened)
+    def _start(self, live: Live, flight: Flight) -> None:
+        assert self._nursery is not None
+        self._nursery.start_soon(self._fly, live.id, flight, live.client)
+
+    async def _fly(self, id_: int, first: Flight, client: Client) -> None:
+        """Do an action, make the turn that follows, and do the action that it asks for."""
+        flight: Flight | None = first
+        while flight is not None:
+            happened: Happening | None = None
+            with flight.scope:
+                try:
+                    happened = await acted(self._call, flight.act, client)
+                finally:
+                    if self._flying.get((id_, flight.act.step)) is flight.scope:
+                        del self._flying[id_, flight.act.step]
+            flight = None if happened is None else await self._go_on(id_, happened)
         self._note_quiet()
 
     def _note_quiet(self) -> None:

@@ -39,6 +39,14 @@ class Stored(NamedTuple):
     namespace: int
 
 
+class Columns(NamedTuple):
+    """Many of them: at a start there are as many as there are memories, too many for an object each."""
+
+    ids: Sequence[int]
+    blobs: Sequence[bytes]
+    namespaces: Sequence[int]
+
+
 def waiting(db: apsw.Connection, now: int, limit: int) -> list[Waiting]:
     """The newest first: what was just said is what is asked for next."""
     found = rows(
@@ -107,8 +115,8 @@ def models(db: apsw.Connection) -> list[Model]:
     ]
 
 
-def vectors_after(db: apsw.Connection, model: int, after: int, limit: int) -> list[Stored]:
-    """A portion of all that can be found, in the order of ids."""
+def vectors_after(db: apsw.Connection, model: int, after: int, limit: int) -> Columns:
+    """A portion of all that can be found, in the order of ids; of no ids behind the last."""
     found = rows(
         db,
         "SELECT v.engram_id, v.vector, n.id FROM engram_vectors v JOIN engrams e ON e.id = v.engram_id"
@@ -116,7 +124,7 @@ def vectors_after(db: apsw.Connection, model: int, after: int, limit: int) -> li
         " WHERE v.model = ? AND v.engram_id > ? AND e.state IN ('live', 'working') ORDER BY v.engram_id LIMIT ?",
         (model, after, limit),
     )
-    return [Stored(*row) for row in found]
+    return Columns(*zip(*found, strict=True)) if found else Columns((), (), ())
 
 
 def vectors_of(db: apsw.Connection, model: int, ids: Sequence[int]) -> list[Stored]:
