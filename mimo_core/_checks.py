@@ -129,6 +129,30 @@ def plan_number(plan: str, tiers: int) -> int:
     return PLANS[plan]
 
 
+def groups(value: Any, n: int) -> npt.NDArray[np.int32]:
+    """A group for each of n rows, of zeros for None.
+
+    Raises:
+        TypeError: it does not hold integers.
+        ValueError: there are not n of them.
+    """
+    if value is None:
+        return np.zeros(n, np.int32)
+    array = integers(value, "groups", np.int32)
+    if array.size != n:
+        raise ValueError(f"groups must be as many as ids, {n} (got {array.size})")
+    return array
+
+
+def blobs(value: Any, n: int) -> None:
+    """Raises: TypeError, ValueError: these are not n objects of bytes."""
+    if len(value) != n:
+        raise ValueError(f"blobs must be as many as ids, {n} (got {len(value)})")
+    for blob in value:
+        if type(blob) is not bytes:
+            raise TypeError(f"blobs must be bytes (got {type(blob).__name__})")
+
+
 def distinct(ids: npt.NDArray[np.int64]) -> None:
     """Raises: ValueError: an id comes twice."""
     if ids.size > 1:

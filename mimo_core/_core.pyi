@@ -89,6 +89,15 @@ class VectorIndex:
     def replace(self, ids: Integers, rows: Matrix, groups: Integers | None = None) -> None:
         """Rows for these ids, whether or not they had some."""
 
+    def replace_stored(
+        self, ids: Integers, blobs: Sequence[bytes], groups: Integers | None = None
+    ) -> list[int]:
+        """As `replace`, of rows as they are stored: float16, little-endian.
+
+        Gives which of them were passed over, because their blobs are of another length, or hold NaN
+        or infinity.
+        """
+
     def remove(self, ids: Integers) -> int:
         """Forget these ids; gives how many were there. The room comes back with `compact`."""
 

@@ -130,17 +130,25 @@ class VectorIndex:
     def replace(self, ids: Any, rows: Any, groups: Any = None) -> None:
         self._put(ids, rows, groups, over=True)
 
+    def replace_stored(self, ids: Any, blobs: Any, groups: Any = None) -> list[int]:
+        new = _checks.integers(ids, "ids", np.int64)
+        group = _checks.groups(groups, new.size)
+        _checks.blobs(blobs, new.size)
+        _checks.distinct(new)
+        sized = [at for at, blob in enumerate(blobs) if len(blob) == 2 * self.dim]
+        halves = np.frombuffer(b"".join([blobs[at] for at in sized]), "<f2").reshape(-1, self.dim)
+        finite = np.isfinite(halves).all(axis=1)
+        sound = np.array(sized, np.int64)[finite]
+        self.replace(new[sound], widened(halves[finite].astype(np.float16, copy=False)), group[sound])
+        return plain(np.setdiff1d(np.arange(new.size), sound))
+
     def _put(self, ids: Any, rows: Any, groups: Any, *, over: bool) -> None:
         new = _checks.integers(ids, "ids", np.int64)
         x = _checks.floats(rows, "rows", 2)
         if x.shape[0] != new.size:
             raise ValueError(f"rows must be as many as ids, {new.size} (got {x.shape[0]})")
         _checks.same_dim(x.shape[1], self.dim, "rows")
-        group = (
-            np.zeros(new.size, np.int32) if groups is None else _checks.integers(groups, "groups", np.int32)
-        )
-        if group.size != new.size:
-            raise ValueError(f"groups must be as many as ids, {new.size} (got {group.size})")
+        group = _checks.groups(groups, new.size)
         _checks.distinct(new)
         if not new.size:
             return

@@ -1,7 +1,9 @@
 # VectorIndex: the store of store.h with its two locks, and arrays at the door.
 
+import sys
 from threading import Lock
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.pythread cimport (
     PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_release_lock, PyThread_type_lock, WAIT_LOCK,
 )
@@ -17,6 +19,9 @@ cdef extern from "Python.h":
 cdef enum:
     BRIEF = 1 << 19
     WRITING = 64
+
+
+cdef bint LITTLE = sys.byteorder == "little"
 
 
 @cython.final
@@ -98,21 +103,48 @@ cdef class VectorIndex:
     def replace(self, ids, rows, groups=None) -> None:
         self._put(ids, rows, groups, True)
 
+    def replace_stored(self, ids, blobs, groups=None):
+        cdef const int64_t[::1] given = integers1(ids, "ids")
+        cdef Py_ssize_t i, sound = 0, n = given.shape[0], size = 2 * self.dim
+        cdef const int[::1] group = groups_of(groups, n)
+        _checks.blobs(blobs, n)
+        _checks.distinct(np.asarray(given))
+        if n == 0:
+            return []
+        cdef tuple held = tuple(blobs if LITTLE else [turned(blob) for blob in blobs])
+        cdef int64_t[::1] id = np.empty(n, np.int64)
+        cdef int[::1] its_group = np.zeros(n, np.int32)
+        cdef const uint16_t **halves = <const uint16_t **>malloc(n * sizeof(void *))
+        if halves is NULL:
+            raise MemoryError
+        refused = []
+        try:
+            for i in range(n):
+                halves[sound] = <const uint16_t *>PyBytes_AS_STRING(held[i])
+                if PyBytes_GET_SIZE(held[i]) != size or not halves_finite(halves[sound], self.dim):
+                    refused.append(i)
+                    continue
+                id[sound] = given[i]
+                if group is not None:
+                    its_group[sound] = group[i]
+                sound += 1
+            if sound:
+                self._write(id[:sound], &its_group[0], NULL, halves, True)
+        finally:
+            free(halves)
+        return refused
+
     def _put(self, ids, rows, groups, bint over):
         cdef const int64_t[::1] id = integers1(ids, "ids")
         cdef const float[:, ::1] x = floats2(rows, "rows")
-        cdef Py_ssize_t i, n = id.shape[0]
-        cdef const int[::1] group = None
+        cdef Py_ssize_t n = id.shape[0]
+        cdef const int[::1] group
         cdef const int *group_at = NULL
-        cdef bint ok
         if x.shape[0] != n:
             raise ValueError(f"rows must be as many as ids, {n} (got {x.shape[0]})")
         if x.shape[1] != self.dim:
             _checks.same_dim(x.shape[1], self.dim, "rows")
-        if groups is not None:
-            group = _checks.integers(groups, "groups", np.int32)
-            if group.shape[0] != n:
-                raise ValueError(f"groups must be as many as ids, {n} (got {group.shape[0]})")
+        group = groups_of(groups, n)
         if n > 1:
             _checks.distinct(np.asarray(id))
         if n == 0:
@@ -121,13 +153,21 @@ cdef class VectorIndex:
             raise _checks.not_finite("rows")
         if group is not None:
             group_at = &group[0]
+        self._write(id, group_at, &x[0, 0], NULL, over)
+
+    cdef _write(self, const int64_t[::1] id, const int *groups, const float *numbers, const uint16_t **halves, bint over):
+        """Rows of numbers or of halves under these ids; `over` what may be there already."""
+        cdef Py_ssize_t i, n = id.shape[0]
+        cdef bint ok
         cdef unsigned one
-        cdef unsigned *dead = &one if n == 1 else <unsigned *>malloc(n * sizeof(unsigned))
+        cdef unsigned *dead = &one
         cdef float[::1] scratch = self.scratch
         cdef mimo_store *store
         cdef PyThreadState *others
-        if dead is NULL:
-            raise MemoryError
+        if n > 1:
+            dead = <unsigned *>malloc(n * sizeof(unsigned))
+            if dead is NULL:
+                raise MemoryError
         self.writing.acquire()
         try:
             store = self.store.it
@@ -146,7 +186,10 @@ cdef class VectorIndex:
             if not store_reserve_deaths(store, dead, n):
                 raise MemoryError
             others = NULL if WRITING * n * self.dim <= BRIEF else PyEval_SaveThread()
-            store_fill(store, kernels, &id[0], group_at, &x[0, 0], n, &scratch[0])
+            if halves is NULL:
+                store_fill(store, kernels, &id[0], groups, numbers, n, &scratch[0])
+            else:
+                store_fill_halves(store, kernels, &id[0], groups, halves, n, &scratch[0])
             if others is not NULL:
                 PyEval_RestoreThread(others)
             PyThread_acquire_lock(self.lock, WAIT_LOCK)
@@ -338,6 +381,22 @@ cdef class VectorIndex:
             "version": store.version,
             "generation": self.generation,
         }
+
+
+def turned(bytes blob):
+    """Halves in the order of bytes of a machine that has them the other way round."""
+    return blob if len(blob) % 2 else np.frombuffer(blob, np.uint16).byteswap().tobytes()
+
+
+cdef const int[::1] groups_of(groups, Py_ssize_t n):
+    """A group for each of n rows; None: all are of group 0."""
+    cdef const int[::1] group
+    if groups is None:
+        return None
+    group = _checks.integers(groups, "groups", np.int32)
+    if group.shape[0] != n:
+        raise ValueError(f"groups must be as many as ids, {n} (got {group.shape[0]})")
+    return group
 
 
 cdef uint64_t[::1] words_of(int64_t n, const int64_t[::1] rows, flags):

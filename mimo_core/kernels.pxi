@@ -53,6 +53,7 @@ cdef extern from "search.h" nogil:
     int store_reserve(mimo_store *, int64_t)
     int store_reserve_deaths(mimo_store *, const unsigned *, int64_t)
     void store_fill(mimo_store *, const mimo_kernels *, const int64_t *, const int *, const float *, int64_t, float *)
+    void store_fill_halves(mimo_store *, const mimo_kernels *, const int64_t *, const int *, const uint16_t *const *, int64_t, float *)
     void store_copy(mimo_store *, unsigned, const mimo_store *, unsigned)
     void store_publish(mimo_store *, const unsigned *, int64_t, int64_t)
     mimo_snapshot store_enter(mimo_store *)

@@ -171,7 +171,8 @@ static int store_reserve_deaths(mimo_store *store, const uint32_t *rows, int64_t
     return 1;
 }
 
-/* Write row number `row`, which no snapshot contains yet. `scratch` holds `padded` floats. */
+/* Write row number `row`, which no snapshot contains yet. `scratch` holds `padded` floats, and may
+ * be where the numbers are. */
 static void store_write(mimo_store *store, const mimo_kernels *kernels, uint32_t row, int64_t id, int32_t group,
                         const float *numbers, float *scratch) {
     mimo_block *block = store->blocks[row / BLOCK_ROWS];
@@ -191,6 +192,15 @@ static void store_fill(mimo_store *store, const mimo_kernels *kernels, const int
                        const float *numbers, int64_t n, float *scratch) {
     for (int64_t i = 0; i < n; i++)
         store_write(store, kernels, (uint32_t)(store->rows + i), ids[i], groups ? groups[i] : 0, numbers + i * store->dim, scratch);
+}
+
+/* The same of rows as they are stored elsewhere, in float16, each at a place of its own. */
+static void store_fill_halves(mimo_store *store, const mimo_kernels *kernels, const int64_t *ids, const int32_t *groups,
+                              const uint16_t *const *halves, int64_t n, float *scratch) {
+    for (int64_t i = 0; i < n; i++) {
+        kernels->widen(halves[i], store->dim, scratch);
+        store_write(store, kernels, (uint32_t)(store->rows + i), ids[i], groups ? groups[i] : 0, scratch, scratch);
+    }
 }
 
 /* Row `to` becomes what row `from` of another store is. */

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -14,8 +14,6 @@ Floats: TypeAlias = npt.NDArray[np.float32]
 # A vector as callers have it: an array, or plain numbers.
 Vector: TypeAlias = npt.NDArray[np.floating[Any]] | Sequence[float]
 
-EXPONENT = np.uint16(0x7C00)
-
 
 class Row(NamedTuple):
     """A vector as it is stored, under the id of what it stands for."""
@@ -23,6 +21,26 @@ class Row(NamedTuple):
     id: int
     blob: bytes
     group: int = 0  # a small number to narrow searches by, such as that of a namespace
+
+
+class Columns(NamedTuple):
+    """Many rows. Where a hundred thousand are read, an object for each costs more than what is done with it."""
+
+    ids: Sequence[int]
+    blobs: Sequence[bytes]
+    groups: Sequence[int]
+
+    @classmethod
+    def of(cls, rows: Iterable[Row]) -> Columns:
+        ids, blobs, groups = list[int](), list[bytes](), list[int]()
+        for id_, blob, group in rows:
+            ids.append(id_)
+            blobs.append(blob)
+            groups.append(group)
+        return cls(ids, blobs, groups)
+
+    def rows(self) -> Iterator[Row]:
+        return map(Row, self.ids, self.blobs, self.groups)
 
 
 class Neighbour(NamedTuple):
@@ -51,29 +69,38 @@ def from_blob(blob: bytes) -> Floats:
 def from_blobs(blobs: Sequence[bytes | None], dim: int) -> Floats:
     """The vectors that are stored so, a row each; zeros for what has none, another dimension, or is damaged."""
     blank = bytes(2 * dim)
-    whole = b"".join(blob if blob is not None and len(blob) == len(blank) else blank for blob in blobs)
-    bits = np.frombuffer(whole, "<u2").reshape(len(blobs), dim).astype(np.uint16, copy=False)
-    damaged = ((bits & 0x7C00) == 0x7C00).any(axis=1)  # such an exponent stands for infinity and NaN
-    if damaged.any():
-        bits = np.where(damaged[:, None], np.uint16(0), bits)
-    return mimo_core.from_f16(bits.view(np.float16))
+    halves = _halves([blob if blob is not None and len(blob) == len(blank) else blank for blob in blobs], dim)
+    try:
+        return mimo_core.from_f16(halves)
+    except ValueError:  # which is not looked for before, as it hardly ever happens
+        sound = np.isfinite(halves).all(axis=1, keepdims=True)
+        return mimo_core.from_f16(np.where(sound, halves, np.float16(0)))
 
 
-def decoded(rows: Sequence[Row], dim: int) -> tuple[list[Row], Floats, list[int]]:
+def decoded(columns: Columns, dim: int) -> tuple[Columns, Floats, list[int]]:
     """The rows that are sound, their numbers, and the ids of those that are not.
 
     One damaged blob must not keep the others from being found.
     """
     size = 2 * dim
-    sound = [row for row in rows if len(row.blob) == size]
-    bits = np.frombuffer(b"".join([row.blob for row in sound]), "<u2").astype(np.uint16, copy=False)
-    halves = bits.view(np.float16).reshape(len(sound), dim)
-    # Infinity and NaN have every bit of the exponent set. NumPy's isfinite looks at one half at a time.
-    finite = ((bits & EXPONENT) != EXPONENT).reshape(len(sound), dim).all(axis=1)
-    if not finite.all():
-        halves = halves[finite]
-        sound = [row for at, row in enumerate(sound) if finite[at]]
-    if len(sound) == len(rows):
-        return sound, mimo_core.from_f16(halves), []
-    kept = {row.id for row in sound}
-    return sound, mimo_core.from_f16(halves), [row.id for row in rows if row.id not in kept]
+    if all(len(blob) == size for blob in columns.blobs):
+        halves = _halves(columns.blobs, dim)
+        try:
+            return columns, mimo_core.from_f16(halves), []
+        except ValueError:  # of some of them; which is looked for only now, as it hardly ever happens
+            pass
+    sound, refused = list[Row](), list[int]()
+    for row in columns.rows():
+        whole = len(row.blob) == size and np.isfinite(_halves([row.blob], dim)).all()
+        if whole:
+            sound.append(row)
+        else:
+            refused.append(row.id)
+    kept = Columns.of(sound)
+    return kept, mimo_core.from_f16(_halves(kept.blobs, dim)), refused
+
+
+def _halves(blobs: Sequence[bytes], dim: int) -> npt.NDArray[np.float16]:
+    """Blobs of the right size, a row each."""
+    bits = np.frombuffer(b"".join(blobs), "<u2").astype(np.uint16, copy=False)
+    return bits.view(np.float16).reshape(len(blobs), dim)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -13,7 +14,7 @@ import trio
 
 import mimo_core
 from mimo.errors import InvalidArguments, Unavailable
-from mimo.vector.rows import Neighbour, Row, Vector, decoded
+from mimo.vector.rows import Columns, Neighbour, Row, Vector, decoded
 
 T = TypeVar("T")
 # Ids or groups: plain numbers, or an array of them.
@@ -69,7 +70,7 @@ class Segment:
         self._index = self._empty()
         self._unchecked = 0
         self._changing = trio.Lock()  # changes take effect in the order in which they were asked for
-        self._since: list[tuple[list[Row], list[int]]] | None = None  # changes during a rebuild
+        self._since: list[tuple[Columns, list[int]]] | None = None  # changes during a rebuild
 
     def __len__(self) -> int:
         return len(self._index)
@@ -80,22 +81,22 @@ class Segment:
     def _empty(self) -> mimo_core.VectorIndex:
         return mimo_core.VectorIndex(self.dim, ("bits",) if self._lean else ("bits", "int8", "f16"))
 
-    async def rebuild(self, rows: Iterable[Row] | AsyncIterable[Sequence[Row]]) -> None:
-        """Read everything anew; the old answers until it is done, and changes that come meanwhile are kept.
+    async def rebuild(self, rows: Iterable[Row]) -> None:
+        """Read everything anew, in a worker thread."""
+        async with self.rebuilding() as take:
+            await self._in_thread(_pour, rows, take)
 
-        A plain iterable is read wholly in a worker thread; an asynchronous one gives batches. When it
-        fails or is cancelled, the segment is what it was.
+    @asynccontextmanager
+    async def rebuilding(self) -> AsyncGenerator[Callable[[Columns], None]]:
+        """Everything anew: what is given to the function, in any thread. The old answers until the block ends,
+        and changes that come meanwhile are kept. When it fails or is cancelled, the segment is what it was.
         """
         fresh, refused = self._empty(), list[int]()
         if self._since is not None:
             raise RuntimeError(f"segment {self.model} is already being rebuilt")
         self._since = []
         try:
-            if isinstance(rows, AsyncIterable):
-                async for batch in rows:
-                    refused += await self._in_thread(self._load, fresh, batch)
-            else:
-                refused += await self._in_thread(self._load_all, fresh, rows)
+            yield lambda columns: refused.extend(self._load(fresh, columns))
             async with self._changing:
                 for changed, dropped in self._since:
                     fresh.remove(dropped)
@@ -111,20 +112,20 @@ class Segment:
         Raises:
             InvalidArguments: a vector is not of this dimension, or not finite.
         """
-        sound, numbers, refused = decoded(rows, self.dim)
+        sound, numbers, refused = decoded(Columns.of(rows), self.dim)
         if refused:
             raise InvalidArguments(f"the vector of {refused[0]} is not {self.dim} finite float16 numbers")
-        ids, groups = [row.id for row in sound], [row.group for row in sound]
+        ids, _, groups = sound
         if len(set(ids)) < len(ids):
             raise InvalidArguments("an id comes twice")
         async with self._changing:
             if self._since is not None:
                 self._since.append((sound, []))
-            if len(sound) <= INLINE_CHANGES:
+            if len(ids) <= INLINE_CHANGES:
                 self._index.replace(ids, numbers, groups)
             else:
                 await self._in_thread(self._index.replace, ids, numbers, groups)
-            self._unchecked += len(sound)
+            self._unchecked += len(ids)
             if self._unchecked >= CHECK_EVERY:
                 await self.check()
             await self._tidy()
@@ -133,7 +134,7 @@ class Segment:
         """Forget these vectors; those that are not there are forgotten already."""
         async with self._changing:
             if self._since is not None:
-                self._since.append(([], list(ids)))
+                self._since.append((Columns.of(()), list(ids)))
             self._index.remove(ids)
             await self._tidy()
 
@@ -194,9 +195,9 @@ class Segment:
         except (TypeError, ValueError) as error:
             raise InvalidArguments(f"not a question for this segment: {error}") from error
         stored = await self._fetch(near.tolist()) if near.size else ()
-        rows, numbers, _ = decoded([Row(id_, blob) for id_, blob in stored], self.dim)
+        rows, numbers, _ = decoded(Columns.of(Row(id_, blob) for id_, blob in stored), self.dim)
         scores = mimo_core.batch_similarity(query, numbers)
-        found = [Neighbour(row.id, float(score)) for row, score in zip(rows, scores, strict=True)]
+        found = [Neighbour(id_, float(score)) for id_, score in zip(rows.ids, scores, strict=True)]
         found.sort(key=lambda neighbour: (-neighbour.score, neighbour.id))
         return [one for one in found[:k] if min_score is None or one.score >= min_score]
 
@@ -234,17 +235,8 @@ class Segment:
             "ready": float(self.ready),
         }
 
-    def _load(self, index: mimo_core.VectorIndex, rows: Sequence[Row]) -> list[int]:
-        sound, numbers, refused = decoded(rows, self.dim)
-        index.replace([row.id for row in sound], numbers, [row.group for row in sound])
-        return refused
-
-    def _load_all(self, index: mimo_core.VectorIndex, rows: Iterable[Row]) -> list[int]:
-        refused: list[int] = []
-        rest = iter(rows)
-        while batch := list(itertools.islice(rest, BATCH)):
-            refused += self._load(index, batch)
-        return refused
+    def _load(self, index: mimo_core.VectorIndex, columns: Columns) -> list[int]:
+        return [columns.ids[at] for at in index.replace_stored(*columns)]
 
     async def _tidy(self) -> None:
         """Removed rows are passed over at every search; at a fifth of all, they are worth a copy."""
@@ -262,3 +254,9 @@ class Segment:
     async def _search_in_thread(self, work: Callable[[], T]) -> T:
         # Who no longer wants the answer need not wait for it: nothing is changed by a search.
         return await trio.to_thread.run_sync(work, limiter=self._limiter, abandon_on_cancel=True)
+
+
+def _pour(rows: Iterable[Row], take: Callable[[Columns], None]) -> None:
+    rest = iter(rows)
+    while batch := list(itertools.islice(rest, BATCH)):
+        take(Columns.of(batch))

@@ -217,6 +217,54 @@ def test_a_refused_change_changes_nothing(kernels: Kernels) -> None:
         index.rows([1, 7])
 
 
+@pytest.mark.parametrize("dim", [1, 5, 64, 100, 384])
+def test_rows_taken_as_they_are_stored_are_those_that_their_numbers_give(
+    kernels: Kernels, random: np.random.Generator, dim: int
+) -> None:
+    halves = kernels.functions.to_f16(kernels.functions.normalize(random.standard_normal((90, dim))))
+    halves[3] = 0
+    blobs = [row.astype("<f2").tobytes() for row in halves]
+    ids, groups = random.permutation(90), np.arange(90) % 3
+    plain, stored = kernels.VectorIndex(dim), kernels.VectorIndex(dim)
+    for index in (plain, stored):
+        index.add(ids[:20], np.ones((20, dim), np.float32))
+    blobs[4], blobs[50] = blobs[4][:-1], blobs[50] + b"\0\0"
+    blobs[6] = np.array([*halves[6][:-1], np.nan]).astype("<f2").tobytes()
+    blobs[89] = np.array([-np.inf, *halves[89][1:]]).astype("<f2").tobytes()
+    assert stored.replace_stored(ids, blobs, groups) == [4, 6, 50, 89]
+    sound = np.setdiff1d(np.arange(90), [4, 6, 50, 89])
+    plain.replace(ids[sound], kernels.functions.from_f16(halves[sound]), groups[sound])
+    assert stored.ids().tolist() == plain.ids().tolist()
+    assert np.array_equal(stored.rows(stored.ids()), plain.rows(stored.ids()))
+    for query in random.standard_normal((4, dim)):
+        for options in ({"plan": "exact"}, {"plan": "int8"}, {"plan": "bits"}, {"groups": [0, 2]}):
+            for one, two in zip(
+                plain.search(query, 9, **options), stored.search(query, 9, **options), strict=True
+            ):
+                assert np.array_equal(one, two)
+
+
+def test_stored_rows_that_make_no_sense_change_nothing(kernels: Kernels) -> None:
+    index, one = kernels.VectorIndex(4), np.ones(4, "<f2").tobytes()
+    refused: list[tuple[Any, Any, Any, type[Exception], str]] = [
+        ([3, 3], [one, one], None, ValueError, "id 3 comes twice"),
+        ([3], [one, one], None, ValueError, r"blobs must be as many as ids, 1 \(got 2\)"),
+        ([3, 4], [one, bytearray(one)], None, TypeError, r"blobs must be bytes \(got bytearray\)"),
+        ([3, 4], [one, None], None, TypeError, r"blobs must be bytes \(got NoneType\)"),
+        ([3.0], [one], None, TypeError, "ids must hold integers"),
+        ([3], [one], [2**31], ValueError, "groups must fit int32"),
+        ([3], [one], [1, 2], ValueError, r"as many as ids, 1 \(got 2\)"),
+    ]
+    for ids, blobs, groups, error, text in refused:
+        with pytest.raises(error, match=text):
+            index.replace_stored(ids, blobs, groups)
+    assert index.replace_stored([3], [b""]) == [0]
+    assert index.replace_stored([], []) == []
+    assert index.stats()["version"] == 0
+    assert index.replace_stored([3], [one]) == []
+    assert 3 in index
+
+
 def test_a_search_that_makes_no_sense_is_refused(kernels: Kernels) -> None:
     index = kernels.VectorIndex(4)
     index.add([1], np.ones((1, 4), np.float32))
@@ -315,6 +363,12 @@ class Life(RuleBasedStateMachine):
         self.index.replace(
             list(rows), [row for row, _ in rows.values()], [group for _, group in rows.values()]
         )
+        self.judge.rows |= {id_: (np.array(row), group) for id_, (row, group) in rows.items()}
+
+    @rule(rows=st.dictionaries(st.integers(-9, 40), st.tuples(vectors, st.integers(0, 2)), max_size=12))
+    def replace_as_stored(self, rows: dict[int, tuple[list[float], int]]) -> None:
+        blobs = [np.array(row, "<f2").tobytes() for row, _ in rows.values()]
+        assert not self.index.replace_stored(list(rows), blobs, [group for _, group in rows.values()])
         self.judge.rows |= {id_: (np.array(row), group) for id_, (row, group) in rows.items()}
 
     @rule(ids=st.lists(st.integers(-9, 40), max_size=20))

@@ -1,6 +1,6 @@
 """A segment finds what is near, whatever happens to it meanwhile."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ import trio
 
 import mimo.vector.segment as segment_module
 from mimo.errors import InvalidArguments, Unavailable
-from mimo.vector import Row, Segment, from_blob, to_blob
+from mimo.vector import Columns, Row, Segment, from_blob, to_blob
 
 from .conftest import Maker
 
@@ -48,29 +48,23 @@ async def test_before_it_has_read_everything_it_says_so(make: Maker) -> None:
 
 async def test_a_rebuild_takes_batches_as_they_come(make: Maker) -> None:
     rows = make.rows(100)
-
-    async def batches() -> AsyncIterator[Sequence[Row]]:
-        for first in range(0, 100, 30):
-            await trio.lowlevel.checkpoint()
-            yield rows[first : first + 30]
-
     one = segment()
-    await one.rebuild(batches())
+    async with one.rebuilding() as take:
+        for first in range(0, 100, 30):
+            await trio.to_thread.run_sync(take, Columns.of(rows[first : first + 30]))
+            assert not one.ready
     assert len(one) == 100
 
 
 async def test_changes_during_a_rebuild_are_not_lost(make: Maker) -> None:
     rows, later = make.rows(50), make.rows(3, first=100)
     one = segment()
-
-    async def batches() -> AsyncIterator[Sequence[Row]]:
-        yield rows[:25]
+    async with one.rebuilding() as take:
+        take(Columns.of(rows[:25]))
         await one.put(later)
         await one.drop([1, 2, 101])
         await one.put([Row(3, later[2].blob)])
-        yield rows[25:]
-
-    await one.rebuild(batches())
+        take(Columns.of(rows[25:]))
     assert len(one) == 50 - 2 + 3 - 1
     assert 1 not in one
     assert 2 not in one
@@ -99,13 +93,14 @@ async def test_a_cancelled_rebuild_leaves_the_old_answers(make: Maker) -> None:
     one = segment()
     await one.rebuild(rows)
 
-    async def endless() -> AsyncIterator[Sequence[Row]]:
-        yield rows[:1]
-        await trio.sleep_forever()
+    async def endless() -> None:
+        async with one.rebuilding() as take:
+            take(Columns.of(rows[:1]))
+            await trio.sleep_forever()
 
     with trio.CancelScope() as scope:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(one.rebuild, endless())
+            nursery.start_soon(endless)
             await trio.testing.wait_all_tasks_blocked()
             scope.cancel()
     assert len(one) == 20

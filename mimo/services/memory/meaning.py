@@ -7,8 +7,7 @@ the old model can still be asked. Vectors of two models are never compared.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import trio
@@ -22,17 +21,17 @@ from mimo.storage.database import Database
 from mimo.storage.engrams.vectors import (
     Model,
     Stored,
+    StoredVectors,
     count_waiting,
     drop_vectors,
     models,
     vectors_after,
     vectors_of,
 )
-from mimo.vector import Row, Segment, Segments, Space
+from mimo.vector import Columns, Row, Segment, Segments, Space
 
 log = logging.getLogger(__name__)
 
-PORTION = 2_048
 # Old vectors leave in portions between which others write.
 DROPPED_AT_ONCE = 1_000
 
@@ -156,15 +155,16 @@ class Meaning:
         return [model for model in await self._database.read(models) if model.name in names]
 
     async def _read(self, kept: _Kept) -> None:
-        async with aclosing(self._portions(kept)) as portions:
-            await kept.segment.rebuild(portions)
+        """In the thread that reads: a vector is taken in while it is warm, and nothing waits for anything."""
+        after: int | None = 0
+        async with kept.segment.rebuilding() as take:
 
-    async def _portions(self, kept: _Kept) -> AsyncGenerator[Sequence[Row]]:
-        after = 0
-        while stored := await self._database.read(vectors_after, kept.model.id, after, PORTION):
-            kept.chance.note(_blobs(stored, kept.model), kept.model.dim)
-            yield [_row(each) for each in stored]
-            after = stored[-1].id
+            def take_in(stored: StoredVectors) -> None:
+                kept.chance.note(stored.blobs, kept.model.dim)
+                take(Columns(*stored))
+
+            while after is not None:
+                after = await self._database.read(vectors_after, kept.model.id, after, take_in)
 
     async def _refresh(self, kept: _Kept, ids: Sequence[int]) -> None:
         stored = await self._database.read(vectors_of, kept.model.id, ids)

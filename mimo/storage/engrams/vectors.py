@@ -7,13 +7,16 @@ between, the queue says exactly what is missing.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
 import apsw
 
 from mimo.storage.sql import rows, run, run_many, value
+
+# So many rows stay in the processor's cache while they are taken in, and so many portions have one snapshot.
+PORTION, PORTIONS = 512, 16
 
 
 class Waiting(NamedTuple):
@@ -39,7 +42,7 @@ class Stored(NamedTuple):
     namespace: int
 
 
-class Columns(NamedTuple):
+class StoredVectors(NamedTuple):
     """Many of them: at a start there are as many as there are memories, too many for an object each."""
 
     ids: Sequence[int]
@@ -115,16 +118,24 @@ def models(db: apsw.Connection) -> list[Model]:
     ]
 
 
-def vectors_after(db: apsw.Connection, model: int, after: int, limit: int) -> Columns:
-    """A portion of all that can be found, in the order of ids; of no ids behind the last."""
-    found = rows(
-        db,
-        "SELECT v.engram_id, v.vector, n.id FROM engram_vectors v JOIN engrams e ON e.id = v.engram_id"
-        " JOIN namespaces n ON n.name = e.namespace"
-        " WHERE v.model = ? AND v.engram_id > ? AND e.state IN ('live', 'working') ORDER BY v.engram_id LIMIT ?",
-        (model, after, limit),
-    )
-    return Columns(*zip(*found, strict=True)) if found else Columns((), (), ())
+def vectors_after(
+    db: apsw.Connection, model: int, after: int, take: Callable[[StoredVectors], object]
+) -> int | None:
+    """Gives `take` some portions of all that can be found, in the order of ids. Up to where; None behind the last."""
+    for _ in range(PORTIONS):
+        found = rows(
+            db,
+            "SELECT v.engram_id, v.vector, n.id FROM engram_vectors v JOIN engrams e ON e.id = v.engram_id"
+            " JOIN namespaces n ON n.name = e.namespace"
+            " WHERE v.model = ? AND v.engram_id > ? AND e.state IN ('live', 'working') ORDER BY v.engram_id LIMIT ?",
+            (model, after, PORTION),
+        )
+        if not found:
+            return None
+        stored = StoredVectors(*zip(*found, strict=True))
+        take(stored)
+        after = stored.ids[-1]
+    return after
 
 
 def vectors_of(db: apsw.Connection, model: int, ids: Sequence[int]) -> list[Stored]:
