@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import apsw
 
@@ -122,6 +122,7 @@ def vectors_after(
     db: apsw.Connection, model: int, after: int, take: Callable[[StoredVectors], object]
 ) -> int | None:
     """Gives `take` some portions of all that can be found, in the order of ids. Up to where; None behind the last."""
+    found: list[tuple[Any, ...]] = []
     for _ in range(PORTIONS):
         found = rows(
             db,
@@ -131,11 +132,12 @@ def vectors_after(
             (model, after, PORTION),
         )
         if not found:
-            return None
+            break
         stored = StoredVectors(*zip(*found, strict=True))
         take(stored)
         after = stored.ids[-1]
-    return after
+    db.release_memory()  # all of it pages of vectors, which nobody reads again
+    return after if found else None
 
 
 def vectors_of(db: apsw.Connection, model: int, ids: Sequence[int]) -> list[Stored]:
