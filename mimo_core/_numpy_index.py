@@ -133,8 +133,8 @@ class VectorIndex:
     def replace_stored(self, ids: Any, blobs: Any, groups: Any = None) -> list[int]:
         new = _checks.integers(ids, "ids", np.int64)
         group = _checks.groups(groups, new.size)
-        _checks.blobs(blobs, new.size)
         _checks.distinct(new)
+        _checks.blobs(blobs, new.size)
         sized = [at for at, blob in enumerate(blobs) if len(blob) == 2 * self.dim]
         halves = np.frombuffer(b"".join([blobs[at] for at in sized]), "<f2").reshape(-1, self.dim)
         finite = np.isfinite(halves).all(axis=1)

@@ -107,11 +107,12 @@ cdef class VectorIndex:
         cdef const int64_t[::1] given = integers1(ids, "ids")
         cdef Py_ssize_t i, sound = 0, n = given.shape[0], size = 2 * self.dim
         cdef const int[::1] group = groups_of(groups, n)
-        _checks.blobs(blobs, n)
-        _checks.distinct(np.asarray(given))
+        distinct(given)
+        if len(blobs) != n:
+            raise ValueError(f"blobs must be as many as ids, {n} (got {len(blobs)})")
         if n == 0:
             return []
-        cdef tuple held = tuple(blobs if LITTLE else [turned(blob) for blob in blobs])
+        cdef tuple held = tuple(blobs) if LITTLE else turned(blobs)
         cdef int64_t[::1] id = np.empty(n, np.int64)
         cdef int[::1] its_group = np.zeros(n, np.int32)
         cdef const uint16_t **halves = <const uint16_t **>malloc(n * sizeof(void *))
@@ -120,6 +121,8 @@ cdef class VectorIndex:
         refused = []
         try:
             for i in range(n):
+                if type(held[i]) is not bytes:
+                    raise TypeError(f"blobs must be bytes (got {type(held[i]).__name__})")
                 halves[sound] = <const uint16_t *>PyBytes_AS_STRING(held[i])
                 if PyBytes_GET_SIZE(held[i]) != size or not halves_finite(halves[sound], self.dim):
                     refused.append(i)
@@ -145,8 +148,7 @@ cdef class VectorIndex:
         if x.shape[1] != self.dim:
             _checks.same_dim(x.shape[1], self.dim, "rows")
         group = groups_of(groups, n)
-        if n > 1:
-            _checks.distinct(np.asarray(id))
+        distinct(id)
         if n == 0:
             return
         if not finite(&x[0, 0], n * self.dim):
@@ -383,9 +385,12 @@ cdef class VectorIndex:
         }
 
 
-def turned(bytes blob):
-    """Halves in the order of bytes of a machine that has them the other way round."""
-    return blob if len(blob) % 2 else np.frombuffer(blob, np.uint16).byteswap().tobytes()
+cdef tuple turned(blobs):
+    """Halves in the order of bytes of a machine that has them the other way round; what is none stays."""
+    return tuple([
+        np.frombuffer(blob, np.uint16).byteswap().tobytes() if type(blob) is bytes and len(blob) % 2 == 0 else blob
+        for blob in blobs
+    ])
 
 
 cdef const int[::1] groups_of(groups, Py_ssize_t n):
@@ -393,10 +398,19 @@ cdef const int[::1] groups_of(groups, Py_ssize_t n):
     cdef const int[::1] group
     if groups is None:
         return None
-    group = _checks.integers(groups, "groups", np.int32)
+    plain = integers_of(groups)
+    group = _checks.integers(groups if plain is None else plain, "groups", np.int32)
     if group.shape[0] != n:
         raise ValueError(f"groups must be as many as ids, {n} (got {group.shape[0]})")
     return group
+
+
+cdef distinct(const int64_t[::1] ids):
+    """Raises ValueError where an id comes twice; ascending ones, as they come from a store, need no sorting."""
+    cdef Py_ssize_t i
+    for i in range(1, ids.shape[0]):
+        if ids[i] <= ids[i - 1]:
+            return _checks.distinct(np.asarray(ids))
 
 
 cdef uint64_t[::1] words_of(int64_t n, const int64_t[::1] rows, flags):
