@@ -15,6 +15,9 @@ import apsw
 
 from mimo.storage.sql import rows, run, run_many, value
 
+# Where rows come in portions, CROSS JOIN keeps the vectors first: told that one model has all of a million, SQLite
+# would rather begin with the engrams, and sort all that are left for every portion.
+
 # So many rows stay in the processor's cache while they are taken in, and so many portions have one snapshot.
 PORTION, PORTIONS = 512, 16
 
@@ -126,8 +129,8 @@ def vectors_after(
     for _ in range(PORTIONS):
         found = rows(
             db,
-            "SELECT v.engram_id, v.vector, n.id FROM engram_vectors v JOIN engrams e ON e.id = v.engram_id"
-            " JOIN namespaces n ON n.name = e.namespace"
+            "SELECT v.engram_id, v.vector, n.id FROM engram_vectors v CROSS JOIN engrams e ON e.id = v.engram_id"
+            " CROSS JOIN namespaces n ON n.name = e.namespace"
             " WHERE v.model = ? AND v.engram_id > ? AND e.state IN ('live', 'working') ORDER BY v.engram_id LIMIT ?",
             (model, after, PORTION),
         )
@@ -201,8 +204,8 @@ def comparable(db: apsw.Connection, model: str, after: int, limit: int) -> list[
     """A portion of what has a vector of this model, in the order of ids."""
     found = rows(
         db,
-        "SELECT e.id, e.content, v.vector, n.id FROM engram_vectors v JOIN engrams e ON e.id = v.engram_id"
-        " JOIN namespaces n ON n.name = e.namespace"
+        "SELECT e.id, e.content, v.vector, n.id FROM engram_vectors v CROSS JOIN engrams e ON e.id = v.engram_id"
+        " CROSS JOIN namespaces n ON n.name = e.namespace"
         " WHERE v.model = (SELECT id FROM embedding_models WHERE name = ?) AND v.engram_id > ?"
         " AND e.state = 'live' AND e.superseded_by IS NULL ORDER BY v.engram_id LIMIT ?",
         (model, after, limit),
