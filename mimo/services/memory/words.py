@@ -29,6 +29,8 @@ def pieces_of(text: str) -> list[str]:
         if "_" in word:
             found[word.replace("_", "")] = None
         for part in word.split("_"):
+            if part.isalpha() and part[1:].islower():
+                continue  # as most are: one word, and no hump in it
             humps = HUMP.split(part)
             if len(humps) > 1:
                 found.update(dict.fromkeys(hump for hump in humps if len(hump) > 1))

@@ -196,9 +196,11 @@ def _expressions(place: str, state: d.State, names: frozenset[str]) -> Iterator[
             yield from _unknown_roots(where, parsed(guard), names)
         except Unreadable as error:
             yield Problem(where, str(error))
-    templates: list[tuple[str, Any]] = [(f"{place}.output", state.output)]
+    templates: list[tuple[str, Any]] = [] if state.output is None else [(f"{place}.output", state.output)]
     for where, action in actions_of(place, state):
-        templates += [(f"{where}.{field}", getattr(action, field)) for field in _templates_of(type(action))]
+        for field in _templates_of(type(action)):
+            if (template := getattr(action, field)) is not None:
+                templates.append((f"{where}.{field}", template))
     for field, template in templates:
         for where, node in expressions_in(template, field):
             if isinstance(node, Unreadable):
@@ -252,7 +254,7 @@ def _tool(place: str, action: d.ToolAction, find: Find) -> Iterator[Problem]:
     except MimoError as error:
         yield Problem(f"{place}.tool", error.message)
         return
-    unknown: Callable[[Any], bool] = lambda value: not is_plain(value) and isinstance(value, str)  # noqa: E731
+    unknown: Callable[[Any], bool] = lambda value: isinstance(value, str) and not is_plain(value)  # noqa: E731
     for text in misfits(schema, action.arguments, "arguments", unknown):
         yield Problem(place, text)
 

@@ -204,8 +204,14 @@ def _too_large(raw: object, most: int = LONGEST) -> str:
             continue
         if isinstance(each, dict):
             inside = cast("dict[object, object]", each)
-            left -= sum([len(name) if isinstance(name, str) else 8 for name in islice(inside, most)])
-            todo += [(value, depth + 1) for value in islice(inside.values(), most)]
+            depth += 1
+            for name, value in islice(inside.items(), most):
+                # Of most values there is nothing but their length to know.
+                left -= (len(name) if isinstance(name, str) else 8) + (
+                    len(value) if isinstance(value, str) else 0
+                )
+                if not isinstance(value, str):
+                    todo.append((value, depth))
         elif isinstance(each, list | tuple):
             todo += [(value, depth + 1) for value in islice(cast("Sequence[object]", each), most)]
         left -= 4
