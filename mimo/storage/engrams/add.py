@@ -13,7 +13,7 @@ from mimo.errors import NotFound
 from mimo.storage.engrams.engram import active_day, missing_of, record, require_namespace, supersede, tags_of
 from mimo.storage.engrams.traits import keep_traits
 from mimo.storage.engrams.working import make_room
-from mimo.storage.sql import rows, run, run_many, value
+from mimo.storage.sql import insert_rows, rows, run, run_many, value
 
 # "promoted": it was working memory, and was said again without an end.
 Done: TypeAlias = Literal["added", "merged", "promoted"]
@@ -164,7 +164,7 @@ def _insert(
     day: int,
     now: int,
 ) -> None:
-    run_many(
+    insert_rows(
         db,
         "INSERT INTO engrams (id, namespace, state, state_since, content, extra, content_hash, kind, importance,"
         " protected, session, position, client, tool, trust, created_at, stored_at, changed_at, valid_from, valid_to,"
