@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
+from mimo.services.procedures.effort import CHARACTERS, Nonsense, spend
 from mimo.services.procedures.grammar import (
     BIGGEST,
     Applied,
@@ -28,10 +29,6 @@ from mimo.services.procedures.grammar import (
 LONGEST_TEXT = 100_000
 
 Value: TypeAlias = Any  # JSON
-
-
-class Nonsense(ValueError):
-    """An expression has no value: a division by zero, a comparison of a text with a number."""
 
 
 def value_of(node: Node, context: Mapping[str, Value]) -> Value:
@@ -116,6 +113,7 @@ def _add(left: Value, right: Value) -> Value:
     if isinstance(left, str) and isinstance(right, str):
         if len(left) + len(right) > LONGEST_TEXT:
             raise Nonsense(f"a text has at most {LONGEST_TEXT:,} characters")
+        spend((len(left) + len(right)) // CHARACTERS)
         return left + right
     return _number(_numeric(left, "+") + _numeric(right, "+"))
 
@@ -138,6 +136,7 @@ def _rest(left: Value, right: Value) -> Value:
 
 def same(left: Value, right: Value) -> bool:
     """Equal as JSON: 1 is 1.0, and true is no 1."""
+    spend(1)
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
     if isinstance(left, list) and isinstance(right, list):
@@ -160,6 +159,7 @@ def _ordered(sign: str, judge: Callable[[Any, Any], bool]) -> Callable[[Value, V
 
 def _contains(item: Value, holder: Value) -> bool:
     if isinstance(holder, str) and isinstance(item, str):
+        spend(len(holder) // CHARACTERS)
         return item in holder
     if isinstance(holder, Mapping):
         return isinstance(item, str) and item in holder

@@ -143,3 +143,4 @@ class Advanced:
     intents: tuple[Intent, ...]
     said: str = ""  # to whoever made it happen
     context: str | None = None  # as it is to be written, where it has changed
+    text: str = ""  # of everything else in the run

@@ -15,7 +15,7 @@ from mimo.observability.events import Event
 from mimo.services.procedures import news
 from mimo.services.procedures.calling import client_of
 from mimo.services.procedures.happenings import Act, Advanced, Failed, Finished, Happening
-from mimo.services.procedures.runs import ENDED, Run, Status, Trouble, from_json, to_json
+from mimo.services.procedures.runs import ENDED, Run, Status, Trouble, from_json
 from mimo.services.procedures.written import written
 from mimo.storage.procedures.runs import Parent, Row, Saved
 from mimo.tool import Client
@@ -80,7 +80,7 @@ def saved_of(before: Run | None, advanced: Advanced) -> Saved:
     return Saved(
         run.status.value,
         run.state,
-        written(to_json(run)),
+        advanced.text,
         None if same else advanced.context or written(run.context),
         run.wake,
         run.status in ENDED,

@@ -31,11 +31,14 @@ from mimo.services.procedures.happenings import (
     Act,
     Advanced,
     Bear,
+    Failed,
+    Finished,
     Granted,
     Happening,
     Interrupt,
     Overgrown,
     Recovered,
+    Signalled,
     Stop,
     TimePassed,
 )
@@ -51,7 +54,7 @@ from mimo.services.procedures.live import (
 )
 from mimo.services.procedures.places import Places
 from mimo.services.procedures.registry import Registry
-from mimo.services.procedures.runs import ENDED, Run
+from mimo.services.procedures.runs import ENDED, Run, Trouble
 from mimo.services.procedures.saving import Saving
 from mimo.services.procedures.timers import Timers
 from mimo.services.procedures.written import size_of
@@ -65,7 +68,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PLACES = 100
-LARGEST_CONTEXT = 1024 * 1024  # as JSON; it is written with every turn that changes it
+LARGEST_RUN = 1024 * 1024  # as JSON, its context included; it is written with every turn
 # A tool that is about to answer when mimo stops may: what it did is then known.
 GRACE = 2.0
 
@@ -192,13 +195,22 @@ class Runner:
             "repeatable": self._repeatable,
         }
         made: Advanced = engine.advance(definition, run, happening, self._clock(), **given)
-        size = 0 if made.context is None else size_of(made.context)
-        if size > LARGEST_CONTEXT and not isinstance(happening, Overgrown):
-            message = (
-                f"its context would have {size:,} bytes and may have {LARGEST_CONTEXT:,}: keep less in it"
-            )
-            return self.advanced(engine, definition, id_, run, Overgrown(message))
-        return made
+        size = size_of(made.context or "") + size_of(made.text)
+        if size <= LARGEST_RUN or isinstance(happening, Overgrown):
+            return made
+        message = f"the run would have {size:,} bytes and may have {LARGEST_RUN:,}: keep less in it"
+        match happening:
+            case Signalled():
+                raise InvalidArguments(message, field="data")
+            case Finished(
+                step, attempt
+            ):  # it was done, so it may be taken back, but what it gave is not kept
+                failed = Failed(step, attempt, Trouble("too_large", message, retry=False, unsure=True))
+                return self.advanced(engine, definition, id_, run, failed)
+            case _ if made.context is not None:
+                return self.advanced(engine, definition, id_, run, Overgrown(message))
+            case _:  # it has been so before, and this makes it no larger
+                return made
 
     def require_running(self) -> None:
         if self._nursery is None or self._stopping:

@@ -9,7 +9,7 @@ from typing import Any
 
 from mimo.services.procedures.definition import Definition
 from mimo.services.procedures.happenings import Act, Advanced, Bear, Entry, Intent, Stop
-from mimo.services.procedures.runs import ENDED, Activity, Phase, Run, Status, Trouble
+from mimo.services.procedures.runs import ENDED, Activity, Phase, Run, Status, Trouble, to_json
 from mimo.services.procedures.written import written
 
 PREVIEW = 500  # characters of a result that the history shows
@@ -154,7 +154,8 @@ class Turn:
             depth=self.before.depth,
         )
         context = written(self.context) if self._remembered else None
-        return Advanced(run, tuple(self._entries), tuple(self._intents), self.said, context)
+        text = written(to_json(run))
+        return Advanced(run, tuple(self._entries), tuple(self._intents), self.said, context, text)
 
     def _status(self) -> Status:
         if self.ended:
