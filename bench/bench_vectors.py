@@ -23,7 +23,6 @@ import json
 import mmap
 import platform
 import resource
-import subprocess
 import sys
 import threading
 import time
@@ -47,6 +46,7 @@ from vector_peers import (
     usearch_exact,
     usearch_graph,
 )
+from vector_start import lean_megabytes, starts
 
 import mimo_core
 from mimo_core._numpy_index import VectorIndex as Twin
@@ -296,25 +296,6 @@ def lent(size: int) -> float:
     return clock() - start
 
 
-LEAN = """
-import numpy, mimo_core
-index = mimo_core.VectorIndex(384, ("bits",))
-random = numpy.random.default_rng(0)
-for at in range(0, {n}, 4096):
-    m = min(4096, {n} - at)
-    index.add(numpy.arange(at, at + m), random.standard_normal((m, 384), numpy.float32))
-print([int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmRSS")][0] / 1024)
-"""
-
-
-def lean_megabytes(n: int) -> float:
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
-    out = subprocess.run(
-        [sys.executable, "-c", LEAN.format(n=n)], capture_output=True, text=True, check=True, env=environment
-    )
-    return float(out.stdout)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -368,6 +349,7 @@ def main() -> None:
         "life": lives,
         "gigabytes a second": speeds,
         "lean, megabytes resident": {top: lean_megabytes(top)},
+        "start": {at: starts(at) for at in [min(top, 100_000)]},
         "peak, megabytes resident": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "not installed": sorted(absent),
     }
@@ -383,7 +365,7 @@ def main() -> None:
             f"{f.n:8} {f.method:26} {f.milliseconds:9.4f} {f.low:9.4f} {f.high:9.4f} "
             f"{f.times_numpy:8.2f} {f.recall:7.4f} {f.build_seconds:8.2f}"
         )
-    for title, numbers_of in (("life", lives), ("GB/s", speeds)):
+    for title, numbers_of in (("life", lives), ("GB/s", speeds), ("start", report["start"])):
         for n, numbers_by_name in numbers_of.items():
             for name, number in numbers_by_name.items():
                 print(f"{n:8} {title}: {name:58} {number:10.4f}")
