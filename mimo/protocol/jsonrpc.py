@@ -10,10 +10,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypeGuard, cast
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
+
+from mimo.protocol.salvage import HEAD, TAIL, half_character, loosely, named, own_members
 
 Id: TypeAlias = "str | int"
 Object: TypeAlias = "dict[str, Any]"
@@ -77,11 +79,15 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """Not a message. `answered` is false where JSON-RPC forbids an answer: it was a notification or a response."""
+    """Not a message. `answered` is false where JSON-RPC forbids an answer: it was a notification or a response.
+
+    `without` is the request without its arguments, where nothing but these is wrong.
+    """
 
     failure: Failure
     id: Id | None = None
     answered: bool = True
+    without: Request | None = None
 
 
 Message: TypeAlias = "Request | Notification | Response | Malformed"
@@ -97,10 +103,10 @@ class Batch:
 def parse(data: bytes | bytearray) -> Message | Batch:
     """One message, or one batch, from the bytes of a line, a frame or a body."""
     if len(data) > MAX_LINE:
-        return TOO_LONG
-    value = plain(data)
-    if isinstance(value, Malformed):
-        return value
+        return _found(data[:HEAD], data[-TAIL:], TOO_LONG.failure)
+    value, wrong = _read(data)
+    if wrong is not None:
+        return _blamed(data, value, wrong)
     if isinstance(value, list):
         return _batch(cast("list[Any]", value))
     return _message(value)
@@ -108,20 +114,8 @@ def parse(data: bytes | bytearray) -> Message | Batch:
 
 def plain(data: bytes | bytearray) -> Any:
     """Any JSON, within the same bounds; `Malformed` if it is none, or nested too deeply. The caller bounds its length."""
-    try:
-        value = from_json(data, allow_inf_nan=False)
-    except ValueError as error:
-        text = str(error)
-        if "recursion limit" in text:
-            return TOO_DEEP
-        return Malformed(Failure(PARSE_ERROR, f"not JSON: {text}"))
-    # Most messages have few brackets, and then there is nothing to walk.
-    if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _too_deep(value):
-        return TOO_DEEP
-    large = _LARGE_EXPONENT.search(data) or (len(data) > 200 and _MANY_DIGITS.search(data))
-    if large and _has_infinity(value):
-        return Malformed(Failure(PARSE_ERROR, "not JSON: a number is too large"))
-    return value
+    value, wrong = _read(data)
+    return value if wrong is None else Malformed(wrong)
 
 
 def request(id: Id, method: str, params: Object | None = None) -> bytes:  # noqa: A002
@@ -155,7 +149,7 @@ def is_id(value: object) -> TypeGuard[Id]:
 
 
 class Lines:
-    """Bytes, as they come, to lines. A line that is too long is given once, as `TOO_LONG`, and skipped to its end.
+    """Bytes, as they come, to lines. One that is too long is skipped, and given at its end as what `TOO_LONG` says.
 
     The memory used stays below the cap and one chunk.
     """
@@ -163,11 +157,12 @@ class Lines:
     def __init__(self, cap: int = MAX_LINE) -> None:
         self._cap = cap
         self._begun = bytearray()
-        self._skipping = False
+        self._head: bytes | None = None  # of a line that is being skipped
+        self._tail = b""
 
     def feed(self, chunk: bytes | bytearray) -> Iterable[bytes | bytearray | Malformed]:
         """The lines that this chunk completes, without their newline; empty ones are left out."""
-        if not self._begun and not self._skipping and chunk.find(b"\n") == len(chunk) - 1 <= self._cap:
+        if not self._begun and self._head is None and chunk.find(b"\n") == len(chunk) - 1 <= self._cap:
             line = chunk[:-1]  # one whole line, as most chunks are
             return () if not line or line.isspace() else (line,)
         return self._split(chunk)
@@ -180,31 +175,123 @@ class Lines:
             if self._begun:
                 line = bytes(self._begun) + line
                 self._begun.clear()
-            if self._skipping:
-                self._skipping = False
+            if self._head is not None:
+                self._skip(line)
+                yield _found(self._head, self._tail, TOO_LONG.failure)
+                self._head = None
             elif len(line) > self._cap:
-                yield TOO_LONG
+                yield _found(line[: self._kept], line[-TAIL:], TOO_LONG.failure)
             elif line and not line.isspace():
                 yield line
-        if self._skipping:
+        if self._head is not None:
+            self._skip(chunk[start:])
             return
         self._begun += chunk[start:]
         if len(self._begun) > self._cap:
+            self._head, self._tail = bytes(self._begun[: self._kept]), b""
+            self._skip(self._begun)
             self._begun.clear()
-            self._skipping = True
-            yield TOO_LONG
 
     def end(self) -> Malformed | None:
         """The stream has ended. What it broke off in the middle of, if it did."""
         torn = bool(self._begun) and not self._begun.isspace()
+        skipped, self._head = self._head, None
         self._begun.clear()
-        self._skipping = False
+        if skipped is not None:
+            return _found(skipped, b"", TOO_LONG.failure)  # what came last need not be its end
         return TORN if torn else None
+
+    @property
+    def skipping(self) -> bool:
+        """Is a line under way that is too long already?"""
+        return self._head is not None
+
+    @property
+    def _kept(self) -> int:
+        return min(HEAD, self._cap)
+
+    def _skip(self, part: bytes | bytearray) -> None:
+        self._tail = (self._tail + bytes(part[-TAIL:]))[-TAIL:]
 
 
 TOO_LONG = Malformed(Failure(INVALID_REQUEST, f"a message must be at most {MAX_LINE} bytes; split the work"))
 TOO_DEEP = Malformed(Failure(INVALID_REQUEST, f"a message must nest at most {MAX_DEPTH} deep; flatten it"))
 TORN = Malformed(Failure(PARSE_ERROR, "the stream ended within a message"))
+_ENDLESS = Failure(PARSE_ERROR, "not JSON: a number is NaN, infinite or too large")
+
+
+def _read(data: bytes | bytearray) -> tuple[Any, Failure | None]:
+    """The value and what is wrong with it. One that cannot be read at all is None."""
+    try:
+        value = from_json(data, allow_inf_nan=False)
+    except ValueError as error:
+        if "recursion limit" in str(error):
+            return None, TOO_DEEP.failure
+        value = loosely(data)
+        return value, _unfit(value) or Failure(PARSE_ERROR, f"not JSON: {error}")
+    # Most messages have few brackets, and then there is nothing to walk.
+    if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _too_deep(value):
+        return value, TOO_DEEP.failure
+    large = _LARGE_EXPONENT.search(data) or (len(data) > 200 and _MANY_DIGITS.search(data))
+    if large and _is_endless(value):
+        return value, _ENDLESS
+    return value, None
+
+
+def _unfit(value: Any) -> Failure | None:
+    """What is wrong with a value that a looser reader has read."""
+    if _too_deep(value):
+        return TOO_DEEP.failure
+    if _is_endless(value):
+        return _ENDLESS
+    path = half_character(value)
+    if path is None:
+        return None
+    where = path[2:] if path[:2] == ("params", "arguments") else path
+    text = f"{named(where) or 'it'} must be valid Unicode: it holds half a character (half an emoji, or a byte that is not UTF-8); send whole ones"
+    data = {"kind": "invalid_arguments", "retry": False, "fields": [named(where)]}
+    return Failure(INVALID_PARAMS if path[:1] == ("params",) else INVALID_REQUEST, text, data)
+
+
+def _blamed(data: bytes | bytearray, value: Any, wrong: Failure) -> Malformed | Batch:
+    """What is not to be read, under the id of whoever waits for its answer, if that can be found."""
+    if value is None:
+        return _found(data[:HEAD], data[-TAIL:], wrong) if wrong is TOO_DEEP.failure else Malformed(wrong)
+    if not isinstance(value, list):
+        return _of(value, wrong)
+    batch = _batch(cast("list[Any]", value))
+    if isinstance(batch, Malformed):
+        return batch
+    each_wrong = [(each, _unfit(each)) for each in cast("list[Any]", value)]
+    return Batch(tuple(_message(each) if own is None else _of(each, own) for each, own in each_wrong))
+
+
+def _found(head: bytes | bytearray, tail: bytes | bytearray, wrong: Failure) -> Malformed:
+    """A message of which only the beginning and the end are looked at."""
+    members = own_members(head, tail)
+    identity = members.get("id")
+    if "method" not in members and ("result" in members or "error" in members):
+        return Malformed(wrong, identity if is_id(identity) else None, answered=False)
+    # Without an id it may be a notification, or the id stands where nobody looks: so it is answered, to nobody.
+    return Malformed(wrong, identity if is_id(identity) and "method" in members else None)
+
+
+def _of(value: Any, wrong: Failure) -> Malformed:
+    """As much of a message as could be read, with what is wrong with the whole."""
+    message = _message(value)
+    match message:
+        case Request():
+            bare = replace(message, params={**message.params, "arguments": {}})
+            only_arguments = (
+                wrong.code == INVALID_PARAMS and _unfit([bare.method, bare.id, bare.params]) is None
+            )
+            return Malformed(wrong, message.id, without=bare if only_arguments else None)
+        case Notification():
+            return Malformed(wrong, answered=False)
+        case Response():
+            return Malformed(wrong, message.id, answered=False)
+        case Malformed():
+            return Malformed(wrong, message.id, message.answered)
 
 
 def _message(value: Any) -> Message:
@@ -275,10 +362,11 @@ def _too_deep(value: Any) -> bool:
     return True
 
 
-def _has_infinity(value: Any) -> bool:
+def _is_endless(value: Any) -> bool:
+    """Is there a number in it that JSON cannot write?"""
     level: list[Any] = [value]
     while level:
-        if any(isinstance(item, float) and math.isinf(item) for item in level):
+        if any(isinstance(item, float) and not math.isfinite(item) for item in level):
             return True
         level = _within(level)
     return False

@@ -83,10 +83,12 @@ def read_object(body: bytes) -> dict[str, Any]:
 
     Raises:
         Refused: it is no JSON, or nested too deeply.
-        InvalidArguments: it is JSON, but not an object.
+        InvalidArguments: it is JSON, but not an object, or a text in it is not Unicode.
     """
     value = jsonrpc.plain(body)
     if isinstance(value, jsonrpc.Malformed):
+        if value.failure.data:
+            raise InvalidArguments(value.failure.message, field=value.failure.data["fields"][0])
         raise Refused(400, "not_json", value.failure.message)
     if not isinstance(value, dict):
         raise InvalidArguments("the body must be a JSON object")

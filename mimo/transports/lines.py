@@ -12,7 +12,7 @@ from mimo.errors import MimoError
 from mimo.gateway.bugs import broken
 from mimo.gateway.sessions import Session
 from mimo.protocol import jsonrpc
-from mimo.protocol.jsonrpc import Lines, Malformed, Request, parse
+from mimo.protocol.jsonrpc import TOO_LONG, Lines, Malformed, Request, parse
 from mimo.protocol.mcp.events import Say
 from mimo.protocol.mcp.failures import failure
 from mimo.protocol.mcp.revisions import NEWEST_LEGACY
@@ -50,9 +50,11 @@ class LineStream:
         self._ended = False
 
     async def one(self) -> bytes | bytearray | Malformed | None:
-        """The next line; None at the end."""
+        """The next line; None at the end. That it is too long is said before it has ended: it may have no end."""
         while not self._ready and not self._ended:
             await self._fill()
+            if self._lines.skipping and not self._ready:
+                return TOO_LONG
         return self._ready.popleft() if self._ready else None
 
     async def some(self) -> list[bytes | bytearray | Malformed]:

@@ -107,6 +107,27 @@ def daemon_of(mimo: Mimo) -> int:
     return json.loads(mimo("status", "--json").stdout)["pid"]
 
 
+def test_what_cannot_be_read_is_answered_under_the_id_that_it_was_asked_under(
+    editor: Callable[..., Editor],
+) -> None:
+    client = editor()
+    client.shake_hands()
+    remember: Message = {"name": "memory_add", "arguments": {"content": "half an emoji: \ud83d"}}
+    client.say({"method": "tools/call", "params": remember, "jsonrpc": "2.0", "id": 5})
+    half = client.hear()
+    assert half["id"] == 5
+    assert half["result"]["content"][0]["text"].startswith("content must be valid Unicode")
+    for identity, length in (
+        (6, 5_000_000),
+        (7, 10_000_000),
+    ):  # what the bridge holds back as a line, and more
+        remember["arguments"]["content"] = "x" * length
+        client.say({"method": "tools/call", "params": remember, "jsonrpc": "2.0", "id": identity})
+        long = client.hear()
+        assert (long["id"], "split the work" in long["error"]["message"]) == (identity, True)
+    assert client.ask("ping", 8)["result"] == {}
+
+
 def test_it_starts_the_daemon_that_is_not_there(editor: Callable[..., Editor], mimo: Mimo) -> None:
     answer = editor().shake_hands()
     assert answer["id"] == "first"

@@ -6,6 +6,7 @@ import pytest
 
 from mimo.protocol import jsonrpc
 from mimo.protocol.jsonrpc import (
+    INVALID_PARAMS,
     INVALID_REQUEST,
     MAX_DEPTH,
     MAX_LINE,
@@ -46,14 +47,18 @@ BAD: list[tuple[bytes, tuple[int, object] | None]] = [
     (b"{", (PARSE_ERROR, None)),
     (b"nonsense", (PARSE_ERROR, None)),
     (b'{"jsonrpc":"2.0","id":1,"method":"m"} x', (PARSE_ERROR, None)),
-    (b'{"jsonrpc":"2.0","id":1,"method":"\xff"}', (PARSE_ERROR, None)),
-    (b'{"jsonrpc":"2.0","id":1,"method":"\\ud800"}', (PARSE_ERROR, None)),
-    (b'{"jsonrpc":"2.0","id":1,"method":"\\udc00"}', (PARSE_ERROR, None)),
+    (b'{"jsonrpc":"2.0","id":1,"method":"\xff"}', (INVALID_REQUEST, 1)),
+    (b'{"jsonrpc":"2.0","id":1,"method":"\\ud800"}', (INVALID_REQUEST, 1)),
+    (b'{"jsonrpc":"2.0","id":1,"method":"\\udc00"}', (INVALID_REQUEST, 1)),
+    (b'{"jsonrpc":"2.0","id":"a","method":"m","params":{"x":["\\ud83d"]}}', (INVALID_PARAMS, "a")),
+    (b'{"jsonrpc":"2.0","id":1,"method":"m","params":{"\\ud83d":1}}', (INVALID_PARAMS, 1)),
+    (b'{"jsonrpc":"2.0","method":"m","params":{"x":"\\ud83d"}}', None),
+    (b'{"jsonrpc":"2.0","id":1,"result":{"x":"\\ud83d"}}', None),
     (b'{"jsonrpc":"2.0","id":NaN,"method":"m"}', (PARSE_ERROR, None)),
-    (b'{"jsonrpc":"2.0","id":1,"method":"m","params":{"x":Infinity}}', (PARSE_ERROR, None)),
-    (b'{"jsonrpc":"2.0","id":1,"method":"m","params":{"x":-Infinity}}', (PARSE_ERROR, None)),
-    (b'{"jsonrpc":"2.0","id":1,"method":"m","params":{"x":[1e999]}}', (PARSE_ERROR, None)),
-    (b'{"jsonrpc":"2.0","id":1,"method":"m","params":{"x":' + b"9" * 400 + b".0}}", (PARSE_ERROR, None)),
+    (b'{"jsonrpc":"2.0","id":1,"method":"m","params":{"x":Infinity}}', (PARSE_ERROR, 1)),
+    (b'{"jsonrpc":"2.0","id":1,"method":"m","params":{"x":-Infinity}}', (PARSE_ERROR, 1)),
+    (b'{"jsonrpc":"2.0","id":1,"method":"m","params":{"x":[1e999]}}', (PARSE_ERROR, 1)),
+    (b'{"jsonrpc":"2.0","id":1,"method":"m","params":{"x":' + b"9" * 400 + b".0}}", (PARSE_ERROR, 1)),
     (b"1", (INVALID_REQUEST, None)),
     (b'"text"', (INVALID_REQUEST, None)),
     (b"null", (INVALID_REQUEST, None)),
@@ -95,8 +100,8 @@ def test_nesting_is_allowed_up_to_the_limit_and_not_beyond(opening: bytes, closi
         return b'{"jsonrpc":"2.0","id":1,"method":"m","params":{"x":' + inside + b"}}"
 
     assert isinstance(parse(nested(MAX_DEPTH)), Request)
-    assert parse(nested(MAX_DEPTH + 1)) is TOO_DEEP
-    assert parse(nested(100_000)) is TOO_DEEP
+    assert parse(nested(MAX_DEPTH + 1)) == Malformed(TOO_DEEP.failure, 1)
+    assert parse(nested(100_000)) == Malformed(TOO_DEEP.failure, 1)
 
 
 def test_brackets_in_text_are_not_nesting() -> None:
@@ -123,7 +128,65 @@ def test_an_endless_batch_is_refused() -> None:
 
 
 def test_what_is_too_long_is_refused_without_being_read() -> None:
-    assert parse(b" " * (MAX_LINE + 1)) is TOO_LONG
+    assert parse(b" " * (MAX_LINE + 1)) == TOO_LONG
+
+
+def test_halves_of_characters_are_refused_where_they_stand() -> None:
+    message = parse(
+        b'{"jsonrpc":"2.0","id":1,"method":"m","params":{"arguments":{"a":["x",{"b":"\\ud83d"}]}}}'
+    )
+    assert isinstance(message, Malformed)
+    assert message.failure.message.startswith("a[1].b must be valid Unicode")
+    assert message.without == Request(1, "m", {"arguments": {}})
+    also = parse(
+        b'{"jsonrpc":"2.0","id":1,"method":"m","params":{"x":"\\ud83d","arguments":{"a":"\\ud83d"}}}'
+    )
+    assert isinstance(also, Malformed)
+    assert also.without is None
+
+
+def test_what_is_whole_in_a_batch_is_kept_beside_what_is_half() -> None:
+    message = parse(
+        b'[{"jsonrpc":"2.0","id":1,"method":"m","params":{"x":"\\ud83d"}},{"jsonrpc":"2.0","id":2,"method":"m"}]'
+    )
+    assert isinstance(message, Batch)
+    assert isinstance(message.messages[0], Malformed)
+    assert message.messages[0].id == 1
+    assert message.messages[1] == Request(2, "m")
+
+
+MUCH = b'"' + b"x" * 50_000 + b'"'
+LONG: list[tuple[bytes, object, bool]] = [
+    (b'{"jsonrpc":"2.0","id":7,"method":"m","params":{"id":1,"x":%s}}', 7, True),
+    (b'{"method":"m","params":{"id":1,"x":%s,"id":2},"jsonrpc":"2.0","id":"a-\\u0062"}', "a-b", True),
+    (b'{"params":{"x":%s},"id" : 7 , "method":"m" } \r', 7, True),
+    (b'{"method":"m","params":[%s],"id":null}', None, True),
+    # Neither at the beginning nor at the end, within a text, and where there may be none at all.
+    (b'{"method":"m","a":%s,"id":7,"b":{"c":%s}}', None, True),
+    (b'{"method":"m","params":{"x":%s,"y":",\\"id\\":7"}}', None, True),
+    (b'{"method":"m","params":{"x":%s},"y":",\\"id\\":7}"}', None, True),
+    (b'{"method":"m","params":{"x":%s,"id":7}}', None, True),
+    (b'[{"jsonrpc":"2.0","id":7,"method":"m","params":{"x":%s}}]', None, True),
+    (b"[" * 50_000 + b'{"id":7,"method":"m"}', None, True),
+    (b'{"jsonrpc":"2.0","id":7,"result":{"method":1,"x":%s}}', 7, False),
+    (b'{"id":7,"what":%s}', None, True),
+]
+
+
+@pytest.mark.parametrize(("line", "identity", "answered"), LONG, ids=[repr(line[:40]) for line, _, _ in LONG])
+@pytest.mark.parametrize("size", [1000, 1_000_000])
+def test_the_id_of_a_line_that_is_too_long_is_looked_for_at_both_ends(
+    line: bytes, identity: object, answered: bool, size: int
+) -> None:
+    lines, text = Lines(cap=40_000), line.replace(b"%s", MUCH) + b"\n"
+    seen = [line for at in range(0, len(text), size) for line in lines.feed(text[at : at + size])]
+    assert seen == [Malformed(TOO_LONG.failure, identity, answered)]  # pyright: ignore[reportArgumentType]
+
+
+def test_a_line_that_breaks_off_while_it_is_skipped_is_known_by_its_beginning_alone() -> None:
+    lines = Lines(cap=100)
+    list(lines.feed(b'{"id":7,"method":"m","params":{"x":' + MUCH + b',"id":1}'))
+    assert lines.end() == Malformed(TOO_LONG.failure, 7)
 
 
 def test_lines_are_the_same_whole_and_byte_by_byte() -> None:
@@ -158,7 +221,9 @@ def test_a_line_that_is_too_long_and_never_ends_keeps_no_memory() -> None:
     for _ in range(1000):
         list(lines.feed(b"x" * 100))
     assert not lines._begun  # pyright: ignore[reportPrivateUsage]
-    assert lines.end() is None  # it was complained about already
+    assert len(lines._tail) <= 1024  # pyright: ignore[reportPrivateUsage]
+    assert lines.end() == TOO_LONG
+    assert lines.end() is None
 
 
 @pytest.mark.parametrize(

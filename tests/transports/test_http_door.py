@@ -456,7 +456,7 @@ async def test_a_body_without_a_length_is_bounded_too(door: Open) -> None:
         (b"\xff\xfe", 400),
         (b"[" * 100_000, 400),
         (b'{"a":' * 100 + b"1" + b"}" * 100, 400),
-        (b'{"tool": "\\ud800", "arguments": {}}', 400),
+        (b'{"tool": "\\ud800", "arguments": {}}', 422),
         (b'{"tool": NaN}', 400),
         (b'{"tool": 1e999}', 400),
         (b"[]", 422),
@@ -471,6 +471,13 @@ async def test_a_body_without_a_length_is_bounded_too(door: Open) -> None:
 )
 async def test_bad_bodies_get_the_right_answer(door: Open, body: bytes, status: int) -> None:
     error(await door.client.post("/v1/mimo/tool", content=body, headers=JSON), status)
+
+
+async def test_half_an_emoji_is_told_where_it_stands(door: Open) -> None:
+    body = b'{"tool": "memory_add", "arguments": {"items": [{"content": "half: \\ud83d"}]}}'
+    refused = error(await door.client.post("/v1/mimo/tool", content=body, headers=JSON), 422)
+    assert refused["message"].startswith("arguments.items[0].content must be valid Unicode")
+    assert refused["param"] == "arguments.items[0].content"
 
 
 async def test_no_request_can_hide_in_another(door: Open) -> None:

@@ -117,10 +117,11 @@ async def test_subscriptions_are_bounded(meet: Meet) -> None:
 
 BAD: list[tuple[bytes, tuple[int, object] | None]] = [
     (b"x" * (MAX_LINE + 1), (-32600, None)),
-    (b'{"jsonrpc":"2.0","id":1,"method":"m","params":' + b'{"a":' * 65 + b"1" + b"}" * 66, (-32600, None)),
+    (b'{"jsonrpc":"2.0","id":1,"method":"m","params":' + b'{"a":' * 65 + b"1" + b"}" * 66, (-32600, 1)),
+    (b'{"method":"ping","params":{"x":"' + b"x" * MAX_LINE + b'"},"jsonrpc":"2.0","id":7}', (-32600, 7)),
     (b"\xff\xfe", (-32700, None)),
-    (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x":"\\ud800"}}', (-32700, None)),
-    (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x":NaN}}', (-32700, None)),
+    (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x":"\\ud800"}}', (-32602, 1)),
+    (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x":NaN}}', (-32700, 1)),
     (b'{"jsonrpc":"2.0","id":null,"method":"ping"}', (-32600, None)),
     (b'{"jsonrpc":"2.0","id":"q","method":"ping","params":[]}', (-32600, "q")),
     (b'[{"jsonrpc":"2.0","id":1,"method":"ping"}]', (-32600, None)),
@@ -143,6 +144,18 @@ async def test_bad_input_gets_one_answer_and_the_connection_lives_on(
         assert (answer["error"]["code"], answer["id"]) == expected
     assert (await talker.ask("ping"))["result"] == {}
     assert talker.notes == []
+
+
+@pytest.mark.parametrize("revision", ["2025-11-25", MODERN])
+async def test_half_an_emoji_in_a_tools_argument_is_for_the_model_to_read(meet: Meet, revision: str) -> None:
+    talker = await meet(revision)
+    asked = talker.request("tools/call", {"name": "echo", "arguments": {"text": "half an emoji: \ud83d"}})
+    await talker.write(json.dumps(asked).encode() + b"\n")
+    answer = await talker.hear()
+    assert answer["id"] == asked["id"]
+    assert answer["result"]["isError"] is True
+    assert answer["result"]["content"][0]["text"].startswith("text must be valid Unicode")
+    assert "result" in await talker.ask("tools/call", name="echo", arguments={"text": "whole"})
 
 
 async def test_a_torn_line_at_the_end_is_answered_and_what_came_before_is_done(meet: Meet) -> None:

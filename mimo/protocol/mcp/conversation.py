@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from mimo.errors import Busy, MimoError
+from mimo.errors import Busy, InvalidArguments, MimoError
 from mimo.protocol import jsonrpc
 from mimo.protocol.jsonrpc import INVALID_REQUEST, Failure, Id, Object
 from mimo.protocol.mcp import results
@@ -191,9 +191,18 @@ class Conversation:
                 known = isinstance(message.id, str) and self._asked.pop(message.id, None) is not None
                 return [Heard(message)] if known else []
             case jsonrpc.Malformed():
-                if not message.answered:
-                    return []
-                return [*self._say(_error(message.id, message.failure), group)]
+                return [*self._say(self._refusal(message), group)] if message.answered else []
+
+    def _refusal(self, message: jsonrpc.Malformed) -> Say:
+        if (call := message.without) and call.method == "tools/call":
+            try:
+                terms = self._terms(call)
+            except Refused:
+                pass  # then that is not all that is wrong
+            else:  # what is wrong with a tool's arguments is for the model to read
+                told = failed_call(InvalidArguments(message.failure.message))
+                return _result(call.id, self._shaped(told, terms))
+        return _error(message.id, message.failure)
 
     def _batch(self, batch: jsonrpc.Batch) -> list[Event]:
         if self._agreed is None or not self._agreed.revision.batches:
