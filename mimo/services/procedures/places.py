@@ -17,6 +17,9 @@ class Places:
         """Has it a place, or is one free that nobody waits for?"""
         return id_ in self._holders or (self._free > 0 and not self._queue)
 
+    def held_by(self, id_: int) -> bool:
+        return id_ in self._holders
+
     def take(self, id_: int) -> None:
         if id_ not in self._holders:
             self._holders.add(id_)

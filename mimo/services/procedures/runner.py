@@ -250,9 +250,13 @@ class Runner:
                 self._start(live, live.in_hand)
                 live.in_hand = None
             happening, reply = live.inbox.popleft()
+            if isinstance(happening, Granted) and not self.places.held_by(live.id):
+                continue  # it stood still meanwhile, or has gone on without
             try:
                 said = await self._turn(live, happening, may_refuse=reply is not None)
             except MimoError as error:
+                if isinstance(happening, Granted) and not (live.run is not None and live.run.holds_place):
+                    self.places.leave(live.id)
                 if reply is None:
                     log.info("run %d: %s came to nothing: %s", live.id, type(happening).__name__, error)
                 else:
@@ -284,7 +288,8 @@ class Runner:
         except Exception as error:
             await self._set_aside(live, happening, error)
             raise Unusable(f"run r{live.id} cannot go on: {error}") from error
-        if advanced.entries or advanced.run.wake != before.wake or advanced.run.status != before.status:
+        changed = advanced.entries or advanced.run.wake != before.wake or advanced.run.status != before.status
+        if changed:
             if advanced.run.holds_place:
                 self.places.take(live.id)  # before anybody else sees it free
             try:
@@ -294,7 +299,9 @@ class Runner:
                     self.places.leave(live.id)
                 raise
             self.turns += 1
-        self._settle(live, definition, advanced)
+        self._settle(live, definition, advanced, may_queue=not isinstance(happening, Granted))
+        if not changed:
+            await trio.lowlevel.checkpoint()  # nothing was saved, which would have been one
         return advanced.said
 
     async def _set_aside(self, live: Live, happening: Happening, error: Exception) -> None:
@@ -306,8 +313,11 @@ class Runner:
         self.places.leave(live.id)
         self.places.forget(live.id)
 
-    def _settle(self, live: Live, definition: Definition, advanced: Advanced) -> None:
-        """It is durable: now it may be acted on, and told."""
+    def _settle(
+        self, live: Live, definition: Definition, advanced: Advanced, *, may_queue: bool = True
+    ) -> None:
+        """It is durable: now it may be acted on, and told. Who was given a place, and made nothing of it, may not
+        queue at once for another: it would be given the same, and so for ever."""
         run = advanced.run
         for intent in advanced.intents:
             if (
@@ -319,7 +329,7 @@ class Runner:
             self.places.take(live.id)
         else:
             self.places.leave(live.id)
-        if run.needs_place and not self._stopping:
+        if run.needs_place and may_queue and not self._stopping:
             self.places.queue(live.id)
         else:
             self.places.forget(live.id)

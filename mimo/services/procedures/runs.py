@@ -128,7 +128,10 @@ class Run:
 
     @property
     def needs_place(self) -> bool:
-        return any(each.phase is Phase.QUEUED for each in self.activities) and not self.interrupted
+        """Whether a place would let it begin something. What stands still begins nothing."""
+        if self.interrupted or self.paused_at is not None:
+            return False
+        return any(each.phase is Phase.QUEUED for each in self.activities)
 
     @property
     def holds_place(self) -> bool:

@@ -169,7 +169,9 @@ class Turn:
             return Status.COMPENSATING
         if Phase.FLYING in phases:
             return Status.RUNNING
-        return Status.PENDING if Phase.QUEUED in phases else Status.WAITING
+        if Phase.QUEUED in phases and self.paused_at is None:
+            return Status.PENDING
+        return Status.WAITING
 
 
 def as_error(trouble: Trouble, state: str) -> Mapping[str, Any]:
