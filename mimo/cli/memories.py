@@ -46,8 +46,9 @@ def forget(words: Words) -> int:
 
 
 def undo(words: Words) -> int:
-    ids = words.all("ID")
-    return _call(words, "memory_edit", {"action": "restore", "ids": ids} if ids else {"action": "undo"})
+    if ids := words.all("ID"):
+        return _call(words, "memory_edit", {"action": "restore", "ids": ids})
+    return _call(words, "memory_edit", {"action": "undo"} | _namespace(words))
 
 
 def history(words: Words) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ import trio
 from mimo.errors import InvalidArguments
 from mimo.observability.events import Events
 from mimo.services.memory import news
+from mimo.services.memory.actions import action_of
 from mimo.services.memory.arguments import Item
 from mimo.services.memory.drafts import drafted
 from mimo.services.memory.moments import now_ms
@@ -61,10 +61,15 @@ class Adding:
         kept = None if key is None else f"add {namespace[:40]} {key}"
         with naming("nothing was written"):
             answers = await self._database.write(
-                add, namespace, [each.draft for each in done], now, secrets.token_hex(8), key=kept
+                add, namespace, [each.draft for each in done], now, action_of(client), key=kept
             )
         remembered = [
-            Remembered(name_of(id_), op, each.redacted, tuple(name_of(old) for old in each.draft.supersedes))
+            Remembered(
+                name_of(id_),
+                op,
+                each.redacted,
+                tuple(name_of(old) for old in each.draft.supersedes if old != id_),
+            )
             for (id_, op), each in zip(answers, done, strict=False)
         ]
         self._events.publish(

@@ -181,8 +181,8 @@ Action: TypeAlias = Literal[
 
 
 class Edit(Arguments):
-    """Use when a memory is wrong, outdated or unwanted: correct, forget, restore, protect, tag or link it. forget can
-    be undone, purge cannot. supersede: `ids` are replaced by `target`."""
+    """Use when a memory is wrong, outdated or unwanted: correct, forget, restore, protect, tag or link it. undo takes
+    back your own last change; a purge cannot be undone. supersede: `ids` are replaced by `target`."""
 
     action: Action
     ids: Annotated[list[Id], Field(max_length=100)] = Field(default_factory=list[str])
@@ -195,6 +195,7 @@ class Edit(Arguments):
     valid_to: When | None = None
     target: Id | None = None
     relation: Annotated[str, Field(pattern=r"^[a-z][a-z_]{1,39}$")] = "related"
+    namespace: SkipJsonSchema[Namespace | None] = None  # of undo: where; else wherever it was
     key: Annotated[str, Field(min_length=1, max_length=150)] | None = None
     format: Format = "text"
 

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import trio
 
-from mimo.errors import InvalidArguments
+from mimo.errors import Conflict, InvalidArguments
 from mimo.observability.events import Events
 from mimo.services.memory import decay, news
+from mimo.services.memory.actions import PERSON, action_of, mark_of
 from mimo.services.memory.arguments import Action, Edit
 from mimo.services.memory.drafts import checked_validity, content_hash
 from mimo.services.memory.moments import now_ms
 from mimo.services.memory.names import name_of, naming, number_of, numbers_of
 from mimo.services.memory.secrets import redact
-from mimo.services.memory.spaces import USER
+from mimo.services.memory.spaces import EVERYWHERE, USER
 from mimo.services.memory.words import extra_of
 from mimo.storage.database import Database
-from mimo.storage.engrams.changes import By, Changes, change, connect, purge, undo
-from mimo.tool import Answer, Call
+from mimo.storage.engrams.changes import By, Changes, Outcome, change, connect, purge, undo
+from mimo.storage.engrams.engram import spaces_of
+from mimo.tool import Answer, Call, Client
 
 # Readers leave within a moment; then what was erased is gone from the log, too.
 LOG_TRIES, LOG_PAUSE = 20, 0.1
@@ -45,7 +46,15 @@ UNDONE = {
     "restored": "forgot again",
     "archived": "restored",
     "superseded": "put back",
+    "reinstated": "replaced again",
 }
+OVER = "its time as working memory is over; to have it all the same, protect it, then restore it"
+NOTHING = (
+    "nothing to undo: you have changed nothing here, or have taken it back."
+    ' What was forgotten comes back by its id: action="restore".'
+)
+
+_Done: TypeAlias = Sequence[tuple[int, Outcome]]
 
 
 class Editing:
@@ -60,28 +69,32 @@ class Editing:
         Raises:
             InvalidArguments, NotFound: nothing was changed.
         """
-        by = By(self._clock(), secrets.token_hex(8), call.client.name)
+        by = By(self._clock(), action_of(call.client), call.client.name)
         key = asked.key or call.key
         kept = None if key is None else f"edit {asked.action} {key}"
         if asked.action == "undo":
             return await self._undo(asked, call, by, kept)
+        if asked.namespace is not None:
+            raise InvalidArguments(
+                "namespace goes with undo; ids name memories wherever they are", fields=["namespace"]
+            )
         if not asked.ids:
             raise InvalidArguments(f"{asked.action} needs ids, as memory_search shows them", fields=["ids"])
         ids = numbers_of(asked.ids)
         with naming("nothing was changed"):
-            changed, redacted = await self._done(asked, ids, by, kept)
-        names = [name_of(id_) for id_ in changed]
-        same = [name_of(id_) for id_ in ids if id_ not in changed]
-        if names:
-            self._events.publish(news.Edited(asked.action, tuple(names), call.client.name))
-        return _answer(asked, DONE[asked.action], names, same, redacted)
+            done, redacted = await self._done(asked, ids, by, kept)
+        changed = [id_ for id_, outcome in done if outcome in {"changed", "stays"}]
+        if changed:
+            self._events.publish(news.Edited(asked.action, tuple(map(name_of, changed)), call.client.name))
+        way_back = await self._way_back(changed, call.client) if asked.action == "forget" and changed else ""
+        return _answer(asked, done, way_back, redacted)
 
     async def _done(
         self, asked: Edit, ids: Sequence[int], by: By, key: str | None
-    ) -> tuple[Sequence[int], tuple[str, ...]]:
+    ) -> tuple[_Done, tuple[str, ...]]:
         write = self._database.write
         if asked.action == "purge":
-            return await self._purge(ids, key), ()
+            return [(id_, "changed") for id_ in await self._purge(ids, key)], ()
         if asked.action in {"link", "supersede"}:
             if asked.target is None:
                 raise InvalidArguments(
@@ -89,6 +102,9 @@ class Editing:
                 )
             relation = "supersedes" if asked.action == "supersede" else asked.relation
             target = number_of(asked.target)
+            if target in ids:
+                cannot = "replace itself" if relation == "supersedes" else "be linked to itself"
+                raise InvalidArguments(f"{name_of(target)} cannot {cannot}", fields=["ids", "target"])
             return await write(connect, ids, relation, target, by, key=key, frees=True), ()
         changes, op, redacted = _changes(asked)
         return await write(change, ids, changes, op, by, extra_of, key=key, frees=True), redacted
@@ -101,24 +117,56 @@ class Editing:
             await trio.sleep(LOG_PAUSE)
         return gone
 
+    async def _way_back(self, ids: Sequence[int], client: Client) -> str:
+        """What to call so that this is taken back, whatever is done elsewhere in the meantime."""
+        if client.name == PERSON:
+            return "mimo undo"
+        spaces = await self._database.read(spaces_of, ids)
+        if not spaces or {client.namespace, USER}.intersection(spaces):
+            return 'action="undo".'
+        return f'action="undo" namespace="{spaces[0]}".'
+
     async def _undo(self, asked: Edit, call: Call, by: By, key: str | None) -> Answer:
         if asked.ids:
             raise InvalidArguments(
                 "undo takes back the last change as a whole; for single ones there is restore"
             )
-        spaces = [call.client.namespace, USER]
-        done = await self._database.write(undo, spaces, by, key=key, frees=True)
+        space = asked.namespace
+        spaces = None if space is None or space == EVERYWHERE else [space]
+        try:
+            done = await self._database.write(undo, mark_of(call.client), spaces, by, key=key, frees=True)
+        except Conflict as error:
+            raise _changed_since(error) from error
         if not done:
-            return _said(asked, "nothing to undo", {"undone": []})
-        names = [name_of(id_) for id_, _ in done]
-        self._events.publish(news.Edited("undo", tuple(dict.fromkeys(names)), call.client.name))
-        lines = [
-            f"{UNDONE.get(op, 'as before')} {name} (it was {op})"
-            for name, (_, op) in zip(names, done, strict=True)
-        ]
+            return _said(asked, NOTHING, {"undone": []})
+        names = tuple(dict.fromkeys(name_of(id_) for id_, _, _ in done))
+        self._events.publish(news.Edited("undo", names, call.client.name))
         return _said(
-            asked, "\n".join(lines), {"undone": [{"id": name_of(id_), "was": op} for id_, op in done]}
+            asked,
+            "\n".join(_undone(*each) for each in done),
+            {
+                "undone": [
+                    {"id": name_of(id_), "was": op, **({"over": True} if outcome == "over" else {})}
+                    for id_, op, outcome in done
+                ]
+            },
         )
+
+
+def _changed_since(error: Conflict) -> Conflict:
+    said: Any = error.details
+    name = name_of(said["id"])
+    return Conflict(
+        f"{name} was changed since by {said['actor']} ({said['op']}), which undo would take back, too; nothing was"
+        " changed. Change it by its id: update, forget or restore",
+        id=name,
+    )
+
+
+def _undone(id_: int, op: str, outcome: Outcome) -> str:
+    if outcome == "over":
+        return f"{name_of(id_)} is forgotten now (it was {op}): {OVER}"
+    return f"{UNDONE.get(op, 'as before')} {name_of(id_)} (it was {op})"
 
 
 def _changes(asked: Edit) -> tuple[Changes, str, tuple[str, ...]]:
@@ -127,7 +175,7 @@ def _changes(asked: Edit) -> tuple[Changes, str, tuple[str, ...]]:
         case "forget":
             return Changes(state="forgotten"), "forgotten", ()
         case "restore":
-            return Changes(state="live"), "restored", ()
+            return Changes(back=True), "restored", ()
         case "protect" | "unprotect":
             return Changes(protected=asked.action == "protect"), f"{asked.action}ed", ()
         case "tag" | "untag":
@@ -164,23 +212,32 @@ def _update(asked: Edit) -> tuple[Changes, str, tuple[str, ...]]:
     return changes, "updated", clean.found if clean is not None else ()
 
 
-def _answer(
-    asked: Edit, done: str, changed: Sequence[str], same: Sequence[str], redacted: Sequence[str]
-) -> Answer:
+def _answer(asked: Edit, done: _Done, way_back: str, redacted: Sequence[str]) -> Answer:
+    named = {name_of(id_): outcome for id_, outcome in done}
+    changed = [name for name, outcome in named.items() if outcome in {"changed", "stays"}]
+    same = [name for name, outcome in named.items() if outcome == "same"]
     lines: list[str] = []
     if changed:
-        lines.append(f"{done} {', '.join(changed)}")
+        lines.append(f"{DONE[asked.action]} {', '.join(changed)}")
     if same:
         lines.append(f"{', '.join(same)} {'was' if len(same) == 1 else 'were'} so already")
-    if asked.action == "forget" and changed:
-        lines.append('It can be taken back: action="undo".')
+    for name, outcome in named.items():
+        if outcome == "stays":
+            lines.append(f"{name} was working memory, and stays from now on.")
+        elif outcome == "again":
+            lines.append(f"{name} stands again: what had replaced it came to be replaced by it.")
+        elif outcome == "over":
+            lines.append(f"{name} was not brought back: {OVER}")
+    if way_back:
+        lines.append(f"It can be taken back: {way_back}")
     if asked.action == "purge":
         lines.append("Nothing of it is left in the database; backups keep it until they are replaced.")
     if redacted:
         lines.append(f"(redacted: {', '.join(dict.fromkeys(redacted))})")
-    return _said(
-        asked, "\n".join(lines), {"action": asked.action, "changed": list(changed), "unchanged": list(same)}
-    )
+    data: dict[str, Any] = {"action": asked.action, "changed": changed, "unchanged": same}
+    if over := [name for name, outcome in named.items() if outcome == "over"]:
+        data["over"] = over
+    return _said(asked, "\n".join(lines), data)
 
 
 def _said(asked: Edit, text: str, data: dict[str, Any]) -> Answer:

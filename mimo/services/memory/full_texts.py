@@ -52,7 +52,7 @@ def _happened_text(each: Happened) -> str:
 
 def _plain(before: Mapping[str, Any] | None) -> Mapping[str, Any]:
     """What somebody who reads a history wants to know of what was before."""
-    inner = {"linked", "extra", "content_hash", "state_since", "decay_rate", "expires_at"}
+    inner = {"linked", "unlinked", "extra", "content_hash", "state_since", "decay_rate", "expires_at"}
     return {name: value for name, value in (before or {}).items() if name not in inner}
 
 

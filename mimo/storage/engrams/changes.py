@@ -8,17 +8,22 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast
 
 import apsw
 
-from mimo.errors import NotFound
+from mimo.errors import Conflict, NotFound
 from mimo.storage.engrams.engram import State, active_day, link, missing_of, record, supersede, tags_of
 from mimo.storage.engrams.traits import keep_traits
 from mimo.storage.sql import rows, run, run_many, value
 
 # What the index knows of an engram besides its text: made of its text and its tags.
 Retell: TypeAlias = Callable[[str, Sequence[str]], str]
+
+
+# What became of an engram. "stays": it was working memory, and is no longer. "again": what it had come to be replaced
+# by is replaced by it. "over": it was not brought back, for its time as working memory is over.
+Outcome: TypeAlias = Literal["changed", "same", "stays", "again", "over"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,7 @@ class Changes:
     valid_from: int | None = None
     valid_to: int | None = None
     state: State | None = None
+    back: bool = False  # what was archived or forgotten is there again, as what it was
     tags: frozenset[str] | None = None  # instead of those there are
     more_tags: frozenset[str] = frozenset()
     fewer_tags: frozenset[str] = frozenset()
@@ -70,14 +76,14 @@ def require(db: apsw.Connection, ids: Sequence[int]) -> None:
 
 def change(
     db: apsw.Connection, ids: Sequence[int], changes: Changes, op: str, by: By, retell: Retell
-) -> list[int]:
-    """Those of the ids for which this changed something.
+) -> list[tuple[int, Outcome]]:
+    """What became of each. What is protected is working memory no longer.
 
     Raises:
         NotFound: one is not there; nothing is changed.
     """
     require(db, ids)
-    return [id_ for id_ in ids if _change(db, id_, changes, op, by, retell)]
+    return [(id_, _change(db, id_, changes, op, by, retell)) for id_ in ids]
 
 
 def archive(db: apsw.Connection, ids: Sequence[int], by: By, retell: Retell) -> list[int]:
@@ -88,33 +94,37 @@ def archive(db: apsw.Connection, ids: Sequence[int], by: By, retell: Retell) -> 
         (json.dumps(list(ids)),),
     )
     changes = Changes(state="archived")
-    return [row[0] for row in live if _change(db, row[0], changes, "archived", by, retell)]
+    return [row[0] for row in live if _change(db, row[0], changes, "archived", by, retell) != "same"]
 
 
 def promote(db: apsw.Connection, id_: int, by: By, retell: Retell) -> bool:
     """Whether it was working memory, and stays from now on."""
     if value(db, "SELECT state FROM engrams WHERE id = ?", (id_,)) != "working":
         return False
-    return _change(db, id_, Changes(state="live"), "promoted", by, retell)
+    return _change(db, id_, Changes(state="live"), "promoted", by, retell) != "same"
 
 
-def connect(db: apsw.Connection, ids: Sequence[int], relation: str, target: int, by: By) -> list[int]:
-    """Links each to the target; those whose link is new. "supersedes" turns around: the target takes their place.
+def connect(
+    db: apsw.Connection, ids: Sequence[int], relation: str, target: int, by: By
+) -> list[tuple[int, Outcome]]:
+    """Links each to the target; what became of each. "supersedes" turns around: the target takes their place, and is
+    "again" told of if it had come to be replaced by one of them.
 
     Raises:
         NotFound: one is not there; nothing is changed.
     """
     require(db, [*ids, target])
-    done: list[int] = []
+    done: list[tuple[int, Outcome]] = []
     for id_ in ids:
-        if id_ == target:
-            continue
+        is_new = False
         if relation == "supersedes":
-            if supersede(db, target, id_, by.now, by.action, by.actor):
-                done.append(id_)
-        elif link(db, id_, relation, target, by.now):
+            is_new = supersede(db, target, id_, by.now, by.action, by.actor)
+        elif id_ != target and link(db, id_, relation, target, by.now):
             record(db, id_, by.action, "linked", by.now, by.actor, {"linked": [[id_, relation, target]]})
-            done.append(id_)
+            is_new = True
+        done.append((id_, "changed" if is_new else "same"))
+    if value(db, "SELECT 1 FROM engram_events WHERE action = ? AND op = 'reinstated' LIMIT 1", (by.action,)):
+        done.append((target, "again"))
     return done
 
 
@@ -177,24 +187,30 @@ def purge(db: apsw.Connection, ids: Sequence[int]) -> list[int]:
     return gone
 
 
-def last_action(db: apsw.Connection, namespaces: Sequence[str] | None) -> str | None:
-    """The newest thing that somebody did there, and nobody has taken back."""
+def last_action(db: apsw.Connection, caller: str, namespaces: Sequence[str] | None) -> str | None:
+    """The last of the actions whose names begin with `caller` that changed something there, and was not taken back."""
     listed = None if namespaces is None else json.dumps(list(namespaces))
     return cast(
         "str | None",
         value(
             db,
             "SELECT h.action FROM engram_events h CROSS JOIN engrams e ON e.id = h.engram_id"
-            " WHERE h.undone = 0 AND h.actor <> '' AND h.op <> 'undone'"
-            " AND (?1 IS NULL OR e.namespace IN (SELECT value FROM json_each(?1))) ORDER BY h.id DESC LIMIT 1",
-            (listed,),
+            " WHERE h.action >= ?1 AND h.action < ?1 || 'g' AND h.undone = 0 AND h.op <> 'undone'"
+            " AND (?2 IS NULL OR e.namespace IN (SELECT value FROM json_each(?2))) ORDER BY h.action DESC LIMIT 1",
+            (caller, listed),
         ),
     )
 
 
-def undo(db: apsw.Connection, namespaces: Sequence[str] | None, by: By) -> list[list[Any]]:
-    """Takes back the newest action there: of each engram its id and what was taken back. Plain JSON."""
-    action = last_action(db, namespaces)
+def undo(
+    db: apsw.Connection, caller: str, namespaces: Sequence[str] | None, by: By
+) -> list[tuple[int, str, Outcome]]:
+    """Takes back the last action of `caller` there: of each engram its id, what was taken back, and what became of it.
+
+    Raises:
+        Conflict: somebody has changed one of them since (`details`: id, actor and op); nothing is changed.
+    """
+    action = last_action(db, caller, namespaces)
     if action is None:
         return []
     events = rows(
@@ -202,16 +218,29 @@ def undo(db: apsw.Connection, namespaces: Sequence[str] | None, by: By) -> list[
         "SELECT id, engram_id, op, at, before FROM engram_events WHERE action = ? AND undone = 0 ORDER BY id DESC",
         (action,),
     )
-    done: list[list[Any]] = []
+    done: list[tuple[int, str, Outcome]] = []
     for event, engram, op, at, before in events:
-        _put_back(db, engram, op, at, json.loads(before) if before else {}, by)
+        _require_unchanged(db, engram, event, action)
+        outcome = _put_back(db, engram, op, at, json.loads(before) if before else {}, by)
         run(db, "UPDATE engram_events SET undone = 1 WHERE id = ?", (event,))
         record(db, engram, by.action, "undone", by.now, by.actor)
-        done.append([engram, op])
+        done.append((engram, op, outcome))
     return done
 
 
-def _change(db: apsw.Connection, id_: int, changes: Changes, op: str, by: By, retell: Retell) -> bool:
+def _require_unchanged(db: apsw.Connection, id_: int, event: int, action: str) -> None:
+    """What mimo did by itself since is nobody's word."""
+    since = rows(
+        db,
+        "SELECT actor, op FROM engram_events WHERE engram_id = ? AND id > ? AND action <> ? AND undone = 0"
+        " AND actor <> '' AND op <> 'undone' ORDER BY id DESC LIMIT 1",
+        (id_, event, action),
+    )
+    for actor, op in since:
+        raise Conflict(f"engram {id_} was changed since by {actor} ({op})", id=id_, actor=actor, op=op)
+
+
+def _change(db: apsw.Connection, id_: int, changes: Changes, op: str, by: By, retell: Retell) -> Outcome:
     *plain, content, extra, hash_ = rows(db, _CURRENT, (id_,))[0]
     old = dict(zip(_COLUMNS, plain, strict=True))
     new = old | {
@@ -219,6 +248,15 @@ def _change(db: apsw.Connection, id_: int, changes: Changes, op: str, by: By, re
         for field in fields(Changes)
         if field.name in _PLAIN and getattr(changes, field.name) is not None
     }
+    if changes.back and old["state"] not in {"live", "working"}:
+        new["state"] = "live"
+        if old["expires_at"] is not None and not old["protected"]:
+            if old["expires_at"] <= by.now:
+                return "over"
+            new["state"] = "working"
+    stays = bool(changes.protected) and old["state"] == "working"
+    if stays:
+        new["state"] = "live"
     if new["state"] != old["state"]:
         new |= {"state_since": by.now}
         if new["state"] == "live":
@@ -244,7 +282,7 @@ def _change(db: apsw.Connection, id_: int, changes: Changes, op: str, by: By, re
         _reword(db, id_, reworded, retold, changes.content_hash or hash_, by.now)
     if before:
         record(db, id_, by.action, op, by.now, by.actor, before)
-    return bool(before)
+    return "same" if not before else "stays" if stays else "changed"
 
 
 def _unmerge(db: apsw.Connection, id_: int) -> bool:
@@ -265,13 +303,19 @@ def _set_tags(db: apsw.Connection, id_: int, tags: Iterable[str]) -> None:
     )
 
 
-def _put_back(db: apsw.Connection, id_: int, op: str, at: int, before: dict[str, Any], by: By) -> None:
+def _put_back(db: apsw.Connection, id_: int, op: str, at: int, before: dict[str, Any], by: By) -> Outcome:
     *plain, _content, _extra, _hash = rows(db, _CURRENT, (id_,))[0]
     old = dict(zip(_COLUMNS, plain, strict=True))
     new = old | {name: before[name] for name in _COLUMNS if name in before}
+    if new["superseded_by"] is not None and missing_of(db, [new["superseded_by"]]):
+        new |= {"superseded_by": None}  # it was purged since
     if op == "added":
         new |= {"state": "forgotten"}
-    if new["state"] != old["state"] and "state_since" not in before:
+    # The next round would erase it: so it can still be had, by who protects it.
+    over = "state" in before and new["state"] == "working" and (new["expires_at"] or 0) <= by.now
+    if over:
+        new |= {"state": "forgotten", "state_since": old["state_since"]}
+    if new["state"] != old["state"] and (over or "state_since" not in before):
         new |= {"state_since": by.now}
     if new != old:
         run(db, _UPDATE, (*(new[name] for name in _COLUMNS), by.now, id_))
@@ -285,6 +329,9 @@ def _put_back(db: apsw.Connection, id_: int, op: str, at: int, before: dict[str,
             "DELETE FROM engram_links WHERE from_id = ? AND relation = ? AND to_id = ?",
             (from_id, relation, to_id),
         )
+    for from_id, relation, to_id in before.get("unlinked", ()):
+        if not missing_of(db, [from_id]):
+            link(db, from_id, relation, to_id, by.now)
     if op in {"merged", "promoted"}:  # the saying that it was merged with
         run(
             db,
@@ -293,3 +340,4 @@ def _put_back(db: apsw.Connection, id_: int, op: str, at: int, before: dict[str,
             " AND (SELECT count(*) FROM engram_origins WHERE engram_id = ?) > 1",
             (id_, at, id_),
         )
+    return "over" if over else "changed"

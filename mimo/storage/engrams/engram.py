@@ -138,6 +138,16 @@ def missing_of(db: apsw.Connection, ids: Sequence[int]) -> list[int]:
     return [row[0] for row in found]
 
 
+def spaces_of(db: apsw.Connection, ids: Sequence[int]) -> list[str]:
+    """The namespaces in which they are."""
+    found = rows(
+        db,
+        "SELECT DISTINCT namespace FROM engrams WHERE id IN (SELECT value FROM json_each(?)) ORDER BY 1",
+        (json.dumps(list(ids)),),
+    )
+    return [row[0] for row in found]
+
+
 def tags_of(db: apsw.Connection, ids: Sequence[int]) -> dict[int, tuple[str, ...]]:
     found: defaultdict[int, list[str]] = defaultdict(list)
     for id_, tag in rows(
@@ -195,12 +205,16 @@ def link(db: apsw.Connection, from_id: int, relation: str, to_id: int, now: int)
 
 
 def supersede(db: apsw.Connection, new: int, old: int, now: int, action: str, actor: str) -> bool:
-    """`new` stands in the place of `old` from now on; false if there is no `old`, or it is the same."""
+    """`new` stands in the place of `old` from now on; false if it does already, or there is no `old`, or it is the same.
+
+    The last word counts: where `old` had come to stand in the place of `new`, it no longer does, for else neither
+    would be found.
+    """
     found = rows(db, "SELECT superseded_by FROM engrams WHERE id = ?", (old,))
-    if not found or new == old:
+    if not found or old == new or found[0][0] == new:
         return False
-    if found[0][0] == new:
-        return True
+    if old in _replacements(db, new):
+        _stand_again(db, new, now, action, actor)
     is_new = link(db, new, "supersedes", old, now)
     run(db, "UPDATE engrams SET superseded_by = ?, changed_at = ? WHERE id = ?", (new, now, old))
     before: dict[str, Any] = {"superseded_by": found[0][0]}
@@ -208,6 +222,30 @@ def supersede(db: apsw.Connection, new: int, old: int, now: int, action: str, ac
         before["linked"] = [[new, "supersedes", old]]
     record(db, old, action, "superseded", now, actor, before)
     return True
+
+
+def _replacements(db: apsw.Connection, id_: int) -> list[int]:
+    """What stands in its place, what stands in the place of that, and so on."""
+    found: list[int] = []
+    by = cast("int | None", value(db, "SELECT superseded_by FROM engrams WHERE id = ?", (id_,)))
+    while by is not None and by not in found:
+        found.append(by)
+        by = cast("int | None", value(db, "SELECT superseded_by FROM engrams WHERE id = ?", (by,)))
+    return found
+
+
+def _stand_again(db: apsw.Connection, id_: int, now: int, action: str, actor: str) -> None:
+    by = value(db, "SELECT superseded_by FROM engrams WHERE id = ?", (id_,))
+    run(db, "UPDATE engrams SET superseded_by = NULL, changed_at = ? WHERE id = ?", (now, id_))
+    before: dict[str, Any] = {"superseded_by": by}
+    run(
+        db,
+        "DELETE FROM engram_links WHERE from_id = ? AND relation = 'supersedes' AND to_id = ?",
+        (by, id_),
+    )
+    if db.changes():
+        before["unlinked"] = [[by, "supersedes", id_]]
+    record(db, id_, action, "reinstated", now, actor, before)
 
 
 def _origins(db: apsw.Connection, listed: str) -> defaultdict[int, list[Origin]]:

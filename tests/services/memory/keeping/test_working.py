@@ -82,6 +82,72 @@ async def test_working_memory_said_again_without_an_end_stays(memory: Any) -> No
     assert await memory.found("build") == ["The build is green"]
 
 
+async def expiry_of(memory: Any, id_: str) -> str | None:
+    return (await memory.data("memory_get", ids=[id_]))["results"][0]["expires_at"]
+
+
+@pytest.mark.parametrize(
+    "edit", [{"action": "protect"}, {"action": "update", "protected": True}], ids=["protect", "update"]
+)
+async def test_what_is_protected_stays(memory: Any, edit: dict[str, Any]) -> None:
+    id_ = await memory.add("The gondola is booked", ttl=3)
+    said = await memory.text("memory_edit", ids=[id_], **edit)
+    assert said.endswith("m1\nm1 was working memory, and stays from now on.")
+    memory.now += 4 * SECOND
+    await memory.parts.consolidation.consolidate()
+    assert await memory.found("gondola") == ["The gondola is booked"]
+    assert (await state_of(memory, id_), await expiry_of(memory, id_)) == ("live", None)
+
+
+async def test_taking_a_protection_back_gives_the_item_its_time_again(memory: Any) -> None:
+    id_ = await memory.add("The gondola is booked", ttl=60)
+    until = await expiry_of(memory, id_)
+    await memory.call("memory_edit", action="protect", ids=[id_])
+    assert await memory.text("memory_edit", action="undo") == "as before m1 (it was protected)"
+    assert (await state_of(memory, id_), await expiry_of(memory, id_)) == ("working", until)
+
+
+async def test_taking_a_protection_back_too_late_leaves_the_item_to_be_had_again(memory: Any) -> None:
+    id_ = await memory.add("The gondola is booked", ttl=60)
+    await memory.call("memory_edit", action="protect", ids=[id_])
+    memory.now += 61 * SECOND
+    said = await memory.text("memory_edit", action="undo")
+    assert said.startswith("m1 is forgotten now (it was protected): its time as working memory is over")
+    await memory.parts.consolidation.consolidate()
+    assert await state_of(memory, id_) == "forgotten"
+
+
+@pytest.mark.parametrize("back", ["restore", "undo"])
+async def test_what_comes_back_has_the_time_it_had(memory: Any, back: str) -> None:
+    id_ = await memory.add("The lift is stuck", ttl=60)
+    until = await expiry_of(memory, id_)
+    await memory.call("memory_edit", action="forget", ids=[id_])
+    said = await memory.text("memory_edit", action=back, **({"ids": [id_]} if back == "restore" else {}))
+    assert said.startswith("restored m1")
+    assert (await state_of(memory, id_), await expiry_of(memory, id_)) == ("working", until)
+    assert await memory.found("lift") == ["The lift is stuck"]
+
+
+@pytest.mark.parametrize("back", ["restore", "undo"])
+async def test_what_would_come_back_too_late_is_not_lost(memory: Any, back: str) -> None:
+    id_ = await memory.add("The lift is stuck", ttl=60)
+    await memory.call("memory_edit", action="forget", ids=[id_])
+    memory.now += 61 * SECOND
+    said = await memory.text("memory_edit", action=back, **({"ids": [id_]} if back == "restore" else {}))
+    assert "its time as working memory is over" in said
+    assert "restored" not in said
+    assert await state_of(memory, id_) == "forgotten"
+    await memory.call("memory_edit", action="protect", ids=[id_])
+    assert await memory.text("memory_edit", action="restore", ids=[id_]) == "restored m1"
+    assert (await state_of(memory, id_), await expiry_of(memory, id_)) == ("live", None)
+
+
+async def test_working_memory_that_was_not_forgotten_needs_no_restoring(memory: Any) -> None:
+    id_ = await memory.add("The lift is stuck", ttl=60)
+    assert await memory.text("memory_edit", action="restore", ids=[id_]) == "m1 was so already"
+    assert await state_of(memory, id_) == "working"
+
+
 @given(st.floats(0, 1), st.integers(0, 100), st.floats(0, 1), st.integers(0, 10**7))
 def test_the_worth_of_an_item_is_the_formula(importance: float, uses: int, novelty: float, age: int) -> None:
     item = Held(1, 1, importance, uses, 0, 0)
