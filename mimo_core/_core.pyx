@@ -287,3 +287,4 @@ cdef bint halves_finite(const uint16_t *halves, Py_ssize_t n) noexcept nogil:
 
 
 include "index.pxi"
+include "arrays.pxi"
