@@ -85,13 +85,18 @@ def weighed(
     if spans:
         time[:] = [max(span.nearness(moment) for span in spans) for moment in around.created[at].tolist()]
     idf = idf[telling]
+    vectors = None if vector is None else from_blobs(around.vectors, len(vector))
+    if vector is not None and vectors is not None and named:
+        by = np.array(around.speakers)
+        said_by = [by == name for name in sorted(named)]
+        vector = ranking.less_names(vector, vectors, around.window, said_by, by != "")
     field = ranking.Field(
         candidates=at,
         window=around.window,
         positions=around.positions,
         counts=counts,
         lengths=lengths,
-        vectors=None if vector is None else from_blobs(around.vectors, len(vector)),
+        vectors=vectors,
         told=around.told[at],
         asks=around.asks[at],
         dated=around.dated[at],

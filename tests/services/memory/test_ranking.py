@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,6 +53,79 @@ def test_a_rare_word_says_more() -> None:
 def test_a_cosine_with_nothing_is_the_mean_of_the_others() -> None:
     vectors = np.array([[1, 0], [0, 0], [0, 1]], np.float32)
     assert ranking.cosines(vectors, np.array([1, 0], np.float32)).tolist() == [1.0, 0.5, 0.0]
+
+
+def spoken(of_each: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """What two people say: a direction for each of them, and one for what it is about; and who says it."""
+    about = np.random.default_rng(7).standard_normal((2 * of_each, 6)).astype(np.float32)
+    first = np.arange(2 * of_each) < of_each
+    about[first, 0] += 5
+    about[~first, 1] += 5
+    return about, first
+
+
+def talk(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    """All of it in one window."""
+    return np.zeros(len(vectors), np.int64)
+
+
+def test_a_name_in_the_question_makes_nothing_nearer_that_its_bearer_says() -> None:
+    vectors, first = spoken(200)
+    asked = np.array([1, 0, 1, 0, 0, 0], np.float32)
+    left = ranking.less_names(asked, vectors, talk(vectors), [first], np.ones(len(first), bool))
+    by_name = vectors[first].mean(axis=0) - vectors[~first].mean(axis=0)
+    assert abs(float(left @ by_name)) < 1e-4 < float(asked @ by_name)
+    assert left[2] > asked[2] / np.linalg.norm(asked)  # what it is about counts for the more
+    assert left @ left == pytest.approx(1)
+
+
+def test_both_names_take_out_the_same_as_one_where_two_speak() -> None:
+    vectors, first = spoken(20)
+    asked, anybody = np.array([1, 2, 3, 0, 0, 1], np.float32), np.ones(len(first), bool)
+    both = ranking.less_names(asked, vectors, talk(vectors), [first, ~first], anybody)
+    assert both == pytest.approx(
+        ranking.less_names(asked, vectors, talk(vectors), [first], anybody), abs=1e-5
+    )
+
+
+def test_from_a_few_turns_one_cannot_tell_what_a_name_adds() -> None:
+    asked = np.array([1, 0, 0, 0, 0, 0], np.float32)
+    vectors, first = spoken(ranking.ENOUGH_SAID - 1)
+    assert (
+        ranking.less_names(asked, vectors, talk(vectors), [first], np.ones(len(first), bool)).tolist()
+        == asked.tolist()
+    )
+    vectors, first = spoken(ranking.ENOUGH_SAID)
+    vectors[-1] = 0  # not embedded yet
+    assert (
+        ranking.less_names(asked, vectors, talk(vectors), [first], np.ones(len(first), bool)).tolist()
+        == asked.tolist()
+    )
+    said = np.where(np.arange(len(first)) == 0, False, True)  # one is a note that nobody says
+    vectors, first = spoken(ranking.ENOUGH_SAID)
+    assert ranking.less_names(asked, vectors, talk(vectors), [~first], said).tolist() == asked.tolist()
+
+
+def test_what_is_said_elsewhere_does_not_tell_what_a_name_adds() -> None:
+    asked = np.array([0, 0, 0, 0, 0, 1], np.float32)
+    vectors, first = spoken(50)
+    vectors[first, 5] += 5  # the talk of the first is about something
+    alone = np.arange(len(vectors))
+    anybody = np.ones(len(first), bool)
+    assert ranking.less_names(asked, vectors, alone, [first], anybody).tolist() == asked.tolist()
+    beside = np.vstack([vectors, vectors[~first] + vectors[first][:, 5:] * np.eye(6, dtype=np.float32)[5]])
+    window = np.repeat([0, 1, 0], 50)  # the third speaks with the first, the second elsewhere
+    left = ranking.less_names(asked, beside, window, [np.arange(150) < 50], np.ones(150, bool))
+    assert left @ asked > 0.95
+
+
+def test_a_question_that_is_nothing_but_a_name_leaves_no_nonsense() -> None:
+    vectors = np.repeat(np.array([[1, 0], [-1, 0]], np.float32), 10, axis=0)
+    first = vectors[:, 0] > 0
+    left = ranking.less_names(
+        np.array([1, 0], np.float32), vectors, talk(vectors), [first], np.ones(20, bool)
+    )
+    assert np.isfinite(left).all()
 
 
 def test_no_score_leaves_the_range_from_0_to_1_whatever_the_evidence() -> None:

@@ -153,6 +153,21 @@ async def test_why_shows_the_part_of_each_arm(store: Any) -> None:
     assert {"words", "meaning", "speaker"} <= set(hit.why)
 
 
+async def test_a_name_is_known_by_who_speaks_and_is_not_nearness_too(store: Any) -> None:
+    for name in ("Ann", "Ben"):
+        for n in range(10):
+            place = {"session": "talk", "position": 2 * n + (name == "Ben")}
+            await store.put({"content": f"{name}: word{n} of{n} {name.lower()}", **place})
+    hits = (await store.find("Ann boat", limit=20, why=True)).hits
+    near = {
+        name: [hit.why["own_meaning"] for hit in hits if hit.content.startswith(name)]
+        for name in ("Ann", "Ben")
+    }
+    assert all(hit.why["speaker"] > 0 for hit in hits if hit.content.startswith("Ann"))
+    assert len(near["Ann"]) == len(near["Ben"]) == 10
+    assert abs(sum(near["Ann"]) - sum(near["Ben"])) / 10 < 0.1
+
+
 async def test_strategies_change_the_order(store: Any) -> None:
     now = 1_700_000_000_000
     await store.put(
