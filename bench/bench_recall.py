@@ -210,25 +210,35 @@ def answers(parts: list[Part], unanswerable: bool) -> tuple[list[Answered], list
 
 
 def fitted(answered: Sequence[Answered]) -> npt.NDArray[np.float32]:
-    """The weights that find most of these, by going up one weight at a time from equal ones on each feature's scale."""
-    weights = np.zeros(len(FEATURES), np.float32)
-    for at in USED:
-        spread = float(np.std(np.concatenate([one.features[:, at] for one in answered])))
-        weights[at] = np.sign(SHIPPED[at]) / max(spread, 1e-3)
+    """The weights under which the expected hits of these are the likeliest, by a softmax over each question's hits.
 
-    def worth(candidate: npt.NDArray[np.float32]) -> float:
-        r5, r10, mrr = np.mean([judged(one.ordered(candidate), one.asked.expected) for one in answered], 0)
-        return float(r10 + 0.3 * r5 + 0.2 * mrr)
-
-    best = worth(weights)
-    for step in (2.0, 1.5, 1.25, 1.1, 1.1):
-        for at in (*USED, *USED):
-            for factor in (step, 1 / step):
-                candidate = weights.copy()
-                candidate[at] *= factor
-                if (found := worth(candidate)) > best:
-                    weights, best = candidate, found
-    return weights
+    Adam, from no weights at all, on each feature's scale. To climb by recall itself, which moves in steps, ends on
+    another of many small peaks whenever a question is added.
+    """
+    table = np.zeros((len(answered), PAGE, len(USED)), np.float32)
+    wanted = np.zeros((len(answered), PAGE), np.float32)
+    there = np.zeros((len(answered), PAGE), np.bool_)
+    for row, one in enumerate(answered):
+        table[row, : len(one.features)] = one.features[:, USED]
+        there[row, : len(one.features)] = True
+        for at, references in enumerate(one.references):
+            wanted[row, at] = bool(one.asked.expected & set(references))
+    some = wanted.any(axis=1)
+    table, wanted, there = table[some], wanted[some], there[some]
+    wanted /= wanted.sum(axis=1, keepdims=True)
+    spread = np.maximum(table[there].std(axis=0), 1e-3)
+    table /= spread
+    weights, mean, square = (np.zeros(len(USED), np.float32) for _ in range(3))
+    for step in range(1, 301):
+        sums = np.where(there, table @ weights, -np.inf)
+        share = np.exp(sums - sums.max(axis=1, keepdims=True))
+        share /= share.sum(axis=1, keepdims=True)
+        slope = np.tensordot(share - wanted, table, 2) / len(table) + 1e-3 * weights
+        mean, square = 0.9 * mean + 0.1 * slope, 0.99 * square + 0.01 * slope * slope
+        weights -= 0.08 * (mean / (1 - 0.9**step)) / (np.sqrt(square / (1 - 0.99**step)) + 1e-8)
+    found = np.zeros(len(FEATURES), np.float32)
+    found[USED] = weights / spread
+    return found
 
 
 def left_out(answered: Sequence[Answered]) -> dict[str, float]:
