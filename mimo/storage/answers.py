@@ -6,6 +6,7 @@ failed) asks with the key: the row is there exactly when the effect is.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from dataclasses import dataclass
@@ -13,11 +14,26 @@ from typing import Any
 
 import apsw
 
-from mimo.errors import InvalidArguments
-from mimo.storage.sql import run, value
+from mimo.errors import Conflict, InvalidArguments
+from mimo.storage.sql import rows, run
 
 KEPT_DAYS = 7
 LONGEST_KEY = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An idempotency key, and a digest of what is done under it; without one it is whatever was done."""
+
+    text: str
+    asked: str = ""
+    shown: str = ""  # as its caller knows it
+
+    @staticmethod
+    def of(text: str, *asked: object, shown: str = "") -> Key:
+        """`asked` is JSON: what makes one call another."""
+        told = json.dumps(asked, sort_keys=True, separators=(",", ":"))
+        return Key(text, hashlib.sha256(told.encode()).hexdigest()[:32], shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +51,33 @@ def check_key(key: str) -> None:
         raise InvalidArguments("an idempotency key has printable characters only")
 
 
-def answer_to(db: apsw.Connection, key: str) -> Answered | None:
-    """What `key` was answered, or None if nothing was ever done under it."""
-    found = value(db, "SELECT result FROM answer WHERE key = ?", (key,))
-    return None if found is None else Answered(json.loads(found))
+def answer_to(db: apsw.Connection, key: Key) -> Answered | None:
+    """What `key` was answered, or None if nothing was ever done under it.
+
+    Raises:
+        Conflict: something else was.
+    """
+    for asked, result in rows(db, "SELECT asked, result FROM answer WHERE key = ?", (key.text,)):
+        if key.asked and asked and asked != key.asked:
+            raise Conflict(
+                f"key {(key.shown or key.text)!r} was used for something else: nothing was done; take a new key"
+            )
+        return Answered(json.loads(result))
+    return None
 
 
-def keep_answer(db: apsw.Connection, key: str, result: object) -> Any:
+def keep_answer(db: apsw.Connection, key: Key, result: object) -> Any:
     """Keeps `result`, and gives it back as every later call will: tuples have become lists.
 
     Raises:
         TypeError: `result` is not JSON.
     """
     text = json.dumps(result, ensure_ascii=True, separators=(",", ":"))
-    run(db, "INSERT INTO answer (key, result, at) VALUES (?, ?, ?)", (key, text, time.time_ns() // 1_000_000))
+    run(
+        db,
+        "INSERT INTO answer (key, asked, result, at) VALUES (?, ?, ?, ?)",
+        (key.text, key.asked, text, time.time_ns() // 1_000_000),
+    )
     return json.loads(text)
 
 

@@ -18,7 +18,7 @@ import trio
 from mimo.errors import MimoError, Unavailable
 from mimo.home import Home
 from mimo.storage import ballast
-from mimo.storage.answers import Answered, answer_to, check_key
+from mimo.storage.answers import Answered, Key, answer_to, check_key
 from mimo.storage.backup import Backup, Copied, backup_path, copying
 from mimo.storage.changes import Changed, last_seq
 from mimo.storage.check import require_sound
@@ -146,22 +146,26 @@ class Database:
         self,
         work: Callable[[apsw.Connection, *Ts], T],
         *args: *Ts,
-        key: str | None = None,
+        key: str | Key | None = None,
         frees: bool = False,
     ) -> T:
         """`work(db, *args)` in the writer's thread, answered when it is durable.
 
-        The same `key` gives the first answer again and does nothing; such an answer is JSON. Who is
+        The same `key` gives the first answer again and does nothing; such an answer is JSON. A `Key` says what it
+        is used for, too, and is refused if it was used for something else. Who is
         cancelled while waiting for a turn has changed nothing; from then on the work is done in any case,
         and `outcome(key)` tells. `work` raises to undo what it did. It may be run twice, so it has no
         effect outside `db`. `frees` marks what makes room: it is still admitted on a full disk.
 
         Raises:
+            Conflict: something else was done under the key.
             StorageFull: no room; nothing was written.
             Unavailable: the database is not open, or the disk failed; without a key the outcome is not known.
         """
+        if isinstance(key, str):
+            key = Key(key)
         if key is not None:
-            check_key(key)
+            check_key(key.text)
         it = self._opened()
         job = Job(work, args, key, frees)
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -185,8 +189,13 @@ class Database:
         except trio.BrokenResourceError:
             raise self._absent() from None
 
-    async def outcome(self, key: str) -> Answered | None:
-        """What `key` was answered, or None if nothing was done under it, by any write accepted before."""
+    async def outcome(self, key: str | Key) -> Answered | None:
+        """What `key` was answered, or None if nothing was done under it, by any write accepted before.
+
+        Raises:
+            Conflict: something else was done under it.
+        """
+        key = Key(key) if isinstance(key, str) else key
         return await self.write(answer_to, key, frees=True)  # it needs no room
 
     async def chore(self, work: Callable[[apsw.Connection, *Ts], T], *args: *Ts) -> T:

@@ -15,7 +15,7 @@ import apsw
 import outcome
 import trio
 
-from mimo.storage.answers import answer_to, keep_answer
+from mimo.storage.answers import Key, answer_to, keep_answer
 from mimo.storage.sql import run
 from mimo.storage.translate import translation
 
@@ -26,7 +26,7 @@ class Job:
     __slots__ = ("args", "done", "frees", "kept", "key", "result", "withdrawn", "work")
 
     def __init__(
-        self, work: Callable[..., Any], args: tuple[Any, ...], key: str | None = None, frees: bool = False
+        self, work: Callable[..., Any], args: tuple[Any, ...], key: Key | None = None, frees: bool = False
     ) -> None:
         self.work = work
         self.args = args

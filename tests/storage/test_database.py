@@ -14,6 +14,7 @@ from mimo.errors import Busy, Conflict, InvalidArguments, TooSlow, Unavailable
 from mimo.home import Home
 from mimo.storage import database as database_module
 from mimo.storage import opened as opened_module
+from mimo.storage.answers import Key
 from mimo.storage.connection import open_connection
 from mimo.storage.database import Database
 from mimo.storage.group import Job
@@ -49,6 +50,20 @@ async def test_the_same_key_gives_the_first_answer_and_no_second_effect(database
     assert answered is not None
     assert answered.result == first
     assert await database.outcome("never used") is None
+
+
+async def test_a_key_that_was_used_for_something_else_is_refused(database: Database) -> None:
+    one, other = Key.of("k", "add", {"body": "one", "at": 1}), Key.of("k", "add", {"body": "two", "at": 1})
+    assert await database.write(add, "one", key=one) == 1
+    assert await database.write(add, "again", key=Key.of("k", "add", {"at": 1, "body": "one"})) == 1
+    with pytest.raises(Conflict, match="key 'k' was used for something else"):
+        await database.write(add, "two", key=other)
+    with pytest.raises(Conflict, match="key 'k' was used for something else"):
+        await database.outcome(other)
+    assert await database.read(bodies) == ["one"]
+    for asked_by_name_alone in (await database.outcome("k"), await database.outcome(one)):
+        assert asked_by_name_alone is not None
+        assert asked_by_name_alone.result == 1
 
 
 async def test_one_key_used_by_many_at_once_has_one_effect(database: Database) -> None:

@@ -8,7 +8,7 @@ import trio
 import trio.testing
 
 from mimo.home import Home
-from mimo.storage.answers import answer_to
+from mimo.storage.answers import Key, answer_to
 from mimo.storage.backup import Backup, backup_path, named_by_time
 from mimo.storage.database import Database
 from mimo.storage.sql import run, value
@@ -29,8 +29,8 @@ async def test_old_keys_are_swept_and_new_ones_stay(home: Home) -> None:
         long_ago = int((time.time() - 400 * 86_400) * 1000)
         await database.write(run, "UPDATE answer SET at = ? WHERE key = 'old'", (long_ago,))
         await Upkeep(database).tidy()
-        assert await database.read(answer_to, "old") is None
-        assert await database.read(answer_to, "new") is not None
+        assert await database.read(answer_to, Key("old")) is None
+        assert await database.read(answer_to, Key("new")) is not None
         assert await database.read(value, "SELECT count(*) FROM change") == 2
         nursery.cancel_scope.cancel()
 

@@ -22,6 +22,7 @@ from mimo.services.graph.vocabulary import Vocabulary, normalised
 from mimo.services.memory.moments import moment
 from mimo.services.memory.names import number_of as engram_number
 from mimo.services.memory.secrets import redact
+from mimo.storage.answers import Key
 from mimo.storage.database import Database
 from mimo.storage.triples.changes import drop_rule, matching, retire
 from mimo.storage.triples.names import name_key
@@ -76,7 +77,7 @@ class Teaching:
                 fields=["triples"],
             )
         graphs = list(dict.fromkeys(asked.graphs)) or [graph]
-        kept = None if key is None else f"teach {graph[:40]} {key}"
+        kept = None if key is None else _kept(asked, graphs, key)
         told = cast(
             "list[list[Any]]",
             await self._database.write(
@@ -233,6 +234,11 @@ def _clean(saying: Saying) -> Saying:
         saying, subject=subject, object=object_, evidence=evidence,
         metadata=None if saying.metadata is None else json.dumps({"redacted": True}) if metadata != texts[3] else metadata,
     )  # fmt: skip
+
+
+def _kept(asked: Knowledge, graphs: Sequence[str], key: str) -> Key:
+    told = asked.model_dump(mode="json", exclude_defaults=True, exclude={"key", "format"})
+    return Key.of(f"teach {graphs[0][:40]} {key}", list(graphs), told, shown=key)
 
 
 def _taught(

@@ -12,11 +12,13 @@ from mimo.observability.events import Events
 from mimo.services.memory import news
 from mimo.services.memory.actions import action_of
 from mimo.services.memory.arguments import Item
-from mimo.services.memory.drafts import drafted
+from mimo.services.memory.drafts import Drafted, drafted
 from mimo.services.memory.moments import now_ms
 from mimo.services.memory.names import name_of, naming
+from mimo.storage.answers import Key
 from mimo.storage.database import Database
 from mimo.storage.engrams.add import add
+from mimo.storage.engrams.engram import missing_of
 from mimo.tool import Client
 
 # Below this many characters, checking takes less time than the way into a thread and back.
@@ -31,6 +33,7 @@ class Remembered:
     op: str
     redacted: tuple[str, ...] = ()
     replaced: tuple[str, ...] = ()
+    erased: bool = False  # by now; it was added earlier, under the same key
 
 
 class Adding:
@@ -47,28 +50,34 @@ class Adding:
 
         Raises:
             InvalidArguments, NotFound: one item does not fit; nothing was written.
+            Conflict: so it is if the key was used for something else.
         """
         if not items:
             raise InvalidArguments(
                 "nothing to remember: give content, or items with at least one", fields=["content"]
             )
         now = self._clock()
+
+        def prepared() -> tuple[list[Drafted], Key | None]:
+            return drafted(items, client, now), None if key is None else _kept(items, namespace, key)
+
         if sum(len(item.content) for item in items) > INLINE_CHARACTERS:
-            done = await trio.to_thread.run_sync(drafted, items, client, now, limiter=self._limiter)
+            done, kept = await trio.to_thread.run_sync(prepared, limiter=self._limiter)
         else:
-            done = drafted(items, client, now)
-        # A key belongs to a namespace: two projects that count their notes do not meet.
-        kept = None if key is None else f"add {namespace[:40]} {key}"
+            done, kept = prepared()
         with naming("nothing was written"):
             answers = await self._database.write(
                 add, namespace, [each.draft for each in done], now, action_of(client), key=kept
             )
+        ids = [id_ for id_, _ in answers]
+        erased = [] if kept is None else await self._database.read(missing_of, ids)
         remembered = [
             Remembered(
                 name_of(id_),
                 op,
                 each.redacted,
                 tuple(name_of(old) for old in each.draft.supersedes if old != id_),
+                id_ in erased,
             )
             for (id_, op), each in zip(answers, done, strict=False)
         ]
@@ -81,3 +90,9 @@ class Adding:
             )
         )
         return remembered
+
+
+def _kept(items: Sequence[Item], namespace: str, key: str) -> Key:
+    """A key belongs to a namespace: two projects that count their notes do not meet."""
+    told = [item.model_dump(mode="json", exclude_defaults=True) for item in items]
+    return Key.of(f"add {namespace[:40]} {key}", namespace, told, shown=key)

@@ -19,6 +19,7 @@ from mimo.services.memory.names import name_of, naming, number_of, numbers_of
 from mimo.services.memory.secrets import redact
 from mimo.services.memory.spaces import EVERYWHERE, USER
 from mimo.services.memory.words import extra_of
+from mimo.storage.answers import Key
 from mimo.storage.database import Database
 from mimo.storage.engrams.changes import By, Changes, Outcome, change, connect, purge, undo
 from mimo.storage.engrams.engram import spaces_of
@@ -71,7 +72,7 @@ class Editing:
         """
         by = By(self._clock(), action_of(call.client), call.client.name)
         key = asked.key or call.key
-        kept = None if key is None else f"edit {asked.action} {key}"
+        kept = None if key is None else _kept(asked, call.client, key)
         if asked.action == "undo":
             return await self._undo(asked, call, by, kept)
         if asked.namespace is not None:
@@ -90,7 +91,7 @@ class Editing:
         return _answer(asked, done, way_back, redacted)
 
     async def _done(
-        self, asked: Edit, ids: Sequence[int], by: By, key: str | None
+        self, asked: Edit, ids: Sequence[int], by: By, key: Key | None
     ) -> tuple[_Done, tuple[str, ...]]:
         write = self._database.write
         if asked.action == "purge":
@@ -109,7 +110,7 @@ class Editing:
         changes, op, redacted = _changes(asked)
         return await write(change, ids, changes, op, by, extra_of, key=key, frees=True), redacted
 
-    async def _purge(self, ids: Sequence[int], key: str | None) -> list[int]:
+    async def _purge(self, ids: Sequence[int], key: Key | None) -> list[int]:
         gone = await self._database.write(purge, ids, key=key, frees=True)
         for _ in range(LOG_TRIES):
             if await self._database.checkpoint():
@@ -126,7 +127,7 @@ class Editing:
             return 'action="undo".'
         return f'action="undo" namespace="{spaces[0]}".'
 
-    async def _undo(self, asked: Edit, call: Call, by: By, key: str | None) -> Answer:
+    async def _undo(self, asked: Edit, call: Call, by: By, key: Key | None) -> Answer:
         if asked.ids:
             raise InvalidArguments(
                 "undo takes back the last change as a whole; for single ones there is restore"
@@ -136,7 +137,9 @@ class Editing:
         try:
             done = await self._database.write(undo, mark_of(call.client), spaces, by, key=key, frees=True)
         except Conflict as error:
-            raise _changed_since(error) from error
+            if "op" in error.details:
+                raise _changed_since(error) from error
+            raise
         if not done:
             return _said(asked, NOTHING, {"undone": []})
         names = tuple(dict.fromkeys(name_of(id_) for id_, _, _ in done))
@@ -151,6 +154,12 @@ class Editing:
                 ]
             },
         )
+
+
+def _kept(asked: Edit, client: Client, key: str) -> Key:
+    whose = mark_of(client) if asked.action == "undo" else ""
+    told = asked.model_dump(mode="json", exclude_defaults=True, exclude={"key", "format"})
+    return Key.of(f"edit {key}", whose, told, shown=key)
 
 
 def _changed_since(error: Conflict) -> Conflict:

@@ -105,6 +105,8 @@ def _told(each: Remembered) -> str:
         text += f", superseding {', '.join(each.replaced)}"
     if each.redacted:
         text += f" (redacted: {', '.join(dict.fromkeys(each.redacted))})"
+    if each.erased:
+        text += " (done before under this key; erased since)"
     return text
 
 
@@ -116,6 +118,7 @@ def remembered_json(done: Sequence[Remembered]) -> list[dict[str, Any]]:
             "text": _told(each),
             **({"redacted": list(each.redacted)} if each.redacted else {}),
             **({"superseded": list(each.replaced)} if each.replaced else {}),
+            **({"erased": True} if each.erased else {}),
         }
         for each in done
     ]

@@ -15,6 +15,7 @@ from mimo.services.procedures.live import Live, ended_child, run_of, saved_of
 from mimo.services.procedures.registry import Registry
 from mimo.services.procedures.runner import Runner
 from mimo.services.procedures.runs import ENDED, Trouble
+from mimo.storage.answers import Key
 from mimo.storage.database import Database
 from mimo.storage.procedures import runs as stored
 from mimo.storage.procedures.definitions import Kept
@@ -49,7 +50,10 @@ class Starting:
             Unavailable: procedures are not running.
         """
         self._runner.require_running()
-        kept = None if key is None else f"procedure {client.namespace[:40]} {key}"
+        kept = None
+        if key is not None:
+            asked = [client.namespace, name, version, dict(given)]
+            kept = Key.of(f"procedure {client.namespace[:40]} {key}", *asked, shown=key)
         if kept is not None and (before := await self._database.outcome(kept)) is not None:
             return before.result[0]
         row, definition = await self._registry.look_up(name, version)
@@ -67,7 +71,7 @@ class Starting:
         client: Client,
         parent: Parent | None,
         depth: int,
-        key: str | None,
+        key: Key | None,
     ) -> int:
         runner = self._runner
         engine = await runner.engine()

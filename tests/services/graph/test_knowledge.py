@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from mimo.errors import InvalidArguments, MimoError, NotFound
+from mimo.errors import Conflict, InvalidArguments, MimoError, NotFound
 from mimo.storage.sql import rows, value
 
 NOW = 1_800_000_000_000
@@ -53,6 +53,13 @@ async def test_a_batch_under_a_key_is_taught_once(graph: Living) -> None:
     two = await graph.data("teach", triples=[["a", "p", "b"]], key="k")
     assert one == two
     assert one["results"][0]["op"] == "added"
+
+
+async def test_a_key_is_not_taken_for_another_batch(graph: Living) -> None:
+    await graph.data("teach", triples=[["a", "p", "b"]], key="k")
+    with pytest.raises(Conflict, match="key 'k' was used for something else"):
+        await graph.data("teach", triples=[["a", "p", "c"]], key="k")
+    assert {each[2] for each in await graph.facts()} == {"b"}
 
 
 async def test_a_batch_with_one_bad_item_is_not_taught(graph: Living) -> None:

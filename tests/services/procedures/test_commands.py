@@ -193,6 +193,8 @@ async def test_a_run_is_begun_once_under_its_key_and_its_input_is_checked(
     told = [(await house.data("run", name="job", input={"n": 1}, key="k"))["run"] for _ in range(3)]
     assert told == ["r1"] * 3
     assert house.hand.done == ["one"]
+    with pytest.raises(Conflict, match="key 'k' was used for something else"):
+        await house.data("run", name="job", input={"n": 2}, key="k")
     for given, why in (
         ({}, "input.n is missing"),
         ({"n": 0}, "at least 1"),

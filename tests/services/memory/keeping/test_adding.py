@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 
-from mimo.errors import InvalidArguments, NotFound
+from mimo.errors import Conflict, InvalidArguments, NotFound
 from mimo.services.memory.drafts import content_hash
 from mimo.storage.engrams.engram import load
 from mimo.tool import Client, Trust
@@ -106,6 +106,41 @@ async def test_a_key_is_done_once(memory: Any) -> None:
     again = await memory.text("memory_add", content="Counted", key="k1")
     assert first == again == "added m1"
     assert len((await memory.data("memory_get", ids=["m1"]))["results"][0]["origins"]) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"content": "Something else"},
+        {"content": "Counted", "tags": ["x"]},
+        {"content": "Counted", "importance": 0.9},
+        {"items": [{"content": "Counted"}, {"content": "Something else"}]},
+    ],
+    ids=["content", "tags", "importance", "items"],
+)
+async def test_a_key_is_not_taken_for_something_else(memory: Any, other: dict[str, Any]) -> None:
+    await memory.add("Counted", key="k1")
+    with pytest.raises(Conflict, match="key 'k1' was used for something else"):
+        await memory.call("memory_add", key="k1", **other)
+    assert await memory.text("memory_add", items=[{"content": "Counted"}], key="k1") == "added m1"
+    assert await memory.text("memory_add", content="Counted", key="k1", namespace="elsewhere") == "added m2"
+    assert await memory.found("counted something else") == ["Counted"]
+
+
+async def test_long_namespaces_that_begin_alike_do_not_share_their_keys(memory: Any) -> None:
+    await memory.call("memory_add", content="Counted", key="k", namespace="n" * 60 + "1")
+    with pytest.raises(Conflict):
+        await memory.call("memory_add", content="Counted", key="k", namespace="n" * 60 + "2")
+
+
+async def test_what_was_added_under_a_key_and_is_gone_is_said_to_be_gone(memory: Any) -> None:
+    first = [{"content": "Counted"}, {"content": "Kept"}]
+    await memory.call("memory_add", items=first, key="k1")
+    await memory.call("memory_edit", action="purge", ids=["m1"])
+    again = "added m1 (done before under this key; erased since)\nadded m2"
+    assert await memory.text("memory_add", items=first, key="k1") == again
+    told = (await memory.data("memory_add", items=first, key="k1"))["results"]
+    assert [each.get("erased", False) for each in told] == [True, False]
 
 
 async def test_what_is_replaced_leaves_search_and_stays_readable(memory: Any) -> None:
@@ -210,3 +245,48 @@ async def test_an_event_tells_of_it_without_the_text(memory: Any) -> None:
     assert (first.ids, first.merged) == (("m1",), ())
     assert (second.ids, second.merged) == ((), ("m1",))
     assert "private" not in repr(first)
+
+
+TOKEN = "gh" + "p_" + "a1B2" * 9
+
+
+async def test_a_secret_among_the_tags_is_taken_out_and_that_is_said(memory: Any) -> None:
+    text = await memory.text("memory_add", content="The deploy uses it", tags=["ci", TOKEN])
+    assert text == "added m1 (redacted: GitHub token)"
+    (got,) = (await memory.data("memory_get", ids=["m1"]))["results"]
+    assert sorted(got["tags"]) == ["[redacted GitHub token]", "ci"]
+
+
+@pytest.mark.parametrize(
+    ("given", "place"),
+    [
+        ({"reference": TOKEN}, "reference"),
+        ({"session": f"s-{TOKEN}"}, "session"),
+        ({"source": TOKEN}, "source"),
+        ({"source": {"client": TOKEN}}, "source"),
+        ({"namespace": TOKEN}, "namespace"),
+        ({"key": TOKEN}, "key"),
+        ({"content": None, "items": [{"content": "a"}, {"content": "b", "reference": TOKEN}]}, r"items\[1\]\.reference"),
+    ],
+)
+async def test_a_secret_in_a_name_is_refused_as_names_stay_what_they_are(
+    memory: Any, given: dict[str, Any], place: str
+) -> None:
+    with pytest.raises(InvalidArguments, match=rf"{place}.* holds a secret \(GitHub token\)") as refused:
+        await memory.text("memory_add", **({"content": "x"} | given))
+    assert TOKEN not in str(refused.value)
+    with pytest.raises(NotFound):
+        await memory.text("memory_get", ids=["m1"])
+
+
+@pytest.mark.parametrize("given", [{"action": "tag"}, {"action": "update"}])
+async def test_a_secret_does_not_become_a_tag_later(memory: Any, given: dict[str, Any]) -> None:
+    id_ = await memory.add("x", tags=["a"])
+    with pytest.raises(InvalidArguments, match="tags: one holds a secret"):
+        await memory.text("memory_edit", ids=[id_], tags=[TOKEN], **given)
+    await memory.text("memory_edit", ids=[id_], tags=[TOKEN], action="untag")  # whatever got in can get out
+
+
+async def test_a_memory_is_not_in_every_namespace(memory: Any) -> None:
+    with pytest.raises(InvalidArguments, match='namespace "\\*" is every one'):
+        await memory.text("memory_add", content="x", namespace="*")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mimo.errors import InvalidArguments, NotFound
+from mimo.errors import Conflict, InvalidArguments, NotFound
 from mimo.home import Home
 from mimo.tool import Client
 
@@ -190,6 +190,22 @@ async def test_a_key_makes_an_edit_once(memory: Any) -> None:
     await memory.call("memory_edit", action="restore", ids=[id_])
     assert await memory.text("memory_edit", action="forget", ids=[id_], key="f") == first
     assert (await one(memory, id_))["state"] == "live"
+
+
+async def test_a_key_is_not_taken_for_another_edit(memory: Any) -> None:
+    await memory.call("memory_add", items=[{"content": "One"}, {"content": "Two"}])
+    await memory.call("memory_edit", action="forget", ids=["m1"], key="e")
+    for other in ({"action": "forget", "ids": ["m2"]}, {"action": "protect", "ids": ["m1"]}):
+        with pytest.raises(Conflict, match="key 'e' was used for something else"):
+            await memory.call("memory_edit", key="e", **other)
+    assert (await one(memory, "m2"))["state"] == "live"
+
+
+async def test_a_key_of_an_undo_is_its_callers(memory: Any) -> None:
+    await memory.add("One")
+    await memory.call("memory_edit", action="undo", key="u")
+    with pytest.raises(Conflict):
+        await memory.call("memory_edit", Client(name="other"), action="undo", key="u")
 
 
 async def test_a_secret_does_not_come_in_by_an_edit(memory: Any) -> None:
