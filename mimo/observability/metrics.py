@@ -131,6 +131,12 @@ class Metrics:
         self.cache_misses = counter("mimo_cache_misses_total", "Not found in a cache.", "cache")
         self.cache_bytes = gauge("mimo_cache_bytes", "What a cache holds.", "cache")
         self.embedding_waiting = gauge("mimo_embedding_waiting", "Texts waiting to be embedded.")
+        self.embedding_set_aside = gauge(
+            "mimo_embedding_set_aside", "Texts that could not be embedded, and are tried again later."
+        )
+        self.embedding_refused = counter(
+            "mimo_embedding_refused_total", "Texts that could not be embedded, each time.", "embedder"
+        )
         self.embedded = counter("mimo_embedded_texts_total", "Texts embedded.", "embedder")
         self.embedding_seconds = histogram("mimo_embedding_seconds", "One batch of texts.", "embedder")
         self.procedure_runs = gauge(

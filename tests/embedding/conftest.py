@@ -2,7 +2,7 @@
 
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -35,6 +35,9 @@ class StandIn:
     paths: list[str] = field(default_factory=list[str])
     keys: list[str | None] = field(default_factory=list[str | None])
     dim: int = DIM
+    refuse: Callable[[list[str]], Said | None] = lambda texts: (
+        None
+    )  # what it will not take, whenever it comes
 
     async def serve(self, stream: trio.abc.Stream) -> None:
         connection = h11.Connection(h11.SERVER)
@@ -55,7 +58,8 @@ class StandIn:
         self.asked.append(question)
         self.paths.append(path)
         self.keys.append(headers.get(b"authorization", b"").decode() or None)
-        said = self.faults.pop(0) if self.faults else Said(body=self.embeddings(path, question["input"]))
+        said = self.faults.pop(0) if self.faults else self.refuse(question["input"])
+        said = said or Said(body=self.embeddings(path, question["input"]))
         await trio.sleep(said.after)
         answer = h11.Response(
             status_code=said.status, headers=[*said.headers, ("Content-Length", str(len(said.body)))]

@@ -5,7 +5,8 @@ arguments.py    what the tools take, as agents read it
 adding.py       remembering; drafts.py checks and completes what is said, secrets.py takes keys out of it
 finding.py      from a question to an answer; texts.py and full_texts.py are what agents read
 search.py       finding itself: arms, what stands around, ranking.py, relevance.py, times.py, words.py
-meaning.py      the vectors in memory, which follow the database; embedding.py makes them
+meaning.py      the vectors in memory, which follow the database; embedding.py makes them,
+                and blame.py finds the text that cannot be embedded
 editing.py      corrected, forgotten, restored, purged, taken back
 context.py      what a session should know at its start; offers.py has the resources and prompts
 consolidation.py  working memory judged, every minute; merging.py finds near duplicates

@@ -5,18 +5,30 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import trio
 
-from mimo.embedding.embedder import Embedder
-from mimo.errors import MimoError, TooSlow, Unavailable, Unusable
+from mimo.embedding.embedder import Embedder, Vectors
+from mimo.errors import Busy, InvalidArguments, MimoError, TooSlow, Unavailable, Unusable
 from mimo.observability.events import Events
 from mimo.observability.metrics import Metrics
 from mimo.observability.news import Degraded
 from mimo.services.memory import news
+from mimo.services.memory.blame import Blame
 from mimo.services.memory.moments import now_ms
+from mimo.services.memory.names import name_of
 from mimo.storage.database import Database
-from mimo.storage.engrams.vectors import Waiting, count_waiting, queue_what_lacks, store_vectors, waiting
+from mimo.storage.engrams.vectors import (
+    Queue,
+    Waiting,
+    queue,
+    queue_what_lacks,
+    set_aside,
+    store_vectors,
+    try_all_again,
+    waiting,
+)
 from mimo.vector import to_blob
 
 log = logging.getLogger(__name__)
@@ -25,9 +37,28 @@ log = logging.getLogger(__name__)
 BATCH = 32
 BATCH_CHARACTERS = 40_000
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+# A service that says how long to wait is believed, unless it sends us away for longer than anybody would look.
+LONGEST_WAIT = 3600.0
+# When a text that was refused is tried again: it will be refused again, unless the service has changed.
+FIRST_DELAY, LONGEST_DELAY = 60_000, 86_400_000  # milliseconds
+# Clocks are set, and laptops sleep: nobody waits for a time of day without looking at the clock in between.
+LONGEST_REST = 600.0
+# Nobody refuses this one. If it is embedded and a text is not, it is the text's fault.
+HARMLESS = "hello"
+# What an embedder may say instead of vectors.
+FAILURES = (Unavailable, TooSlow, Unusable, Busy, InvalidArguments)
 # Who adds a library has the processor first: what stands in such a queue waits for seconds in any case. Its batches
 # come some 15 ms apart. Without an end the queue would stand still for as long as anybody writes.
 QUIET, LONGEST_WAY = 0.05, 1.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Made:
+    """Vectors, and whether others wrote while they were made."""
+
+    batch: Sequence[Waiting]
+    vectors: Vectors
+    grows: bool
 
 
 class Embedding:
@@ -48,53 +79,85 @@ class Embedding:
         self._metrics = metrics
         self._clock = clock
         self.down = ""  # why nothing is embedded at the moment
+        self.refused = ""  # why a text was set aside the last time
+        self.queue = Queue(0, 0, None)
+        self._catches_up = False
+        self._seconds = FIRST_PAUSE
         self._idle = trio.Event()
+
+    @property
+    def behind(self) -> int:
+        """How many wait of those that a start found without a vector; what is added later waits for a moment only."""
+        return self.queue.waiting if self._catches_up else 0
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         task_status.started()
         lacking = await self._database.write(queue_what_lacks, self._embedder.model, frees=True)
         if lacking:
             log.info("%d memories wait for vectors of %s", lacking, self._embedder.model)
-        pause = FIRST_PAUSE
+        await self._database.write(try_all_again, frees=True)
+        blame = Blame(BATCH)
+        await self._look()
+        self._catches_up = self.queue.waiting > 0
         while True:
             seq = self._database.changed.last
-            batch = _portion(await self._database.read(waiting, self._clock(), BATCH))
+            batch = _portion(await self._database.read(waiting, self._clock(), blame.most))
             if not batch:
-                self._metrics.embedding_waiting.set(0)
-                self._rest()
-                await self._database.changed.wait(seq)
+                await self._rest(seq)
                 continue
             try:
-                if await self._embed(batch):
-                    await self._give_way()
-            except (Unavailable, TooSlow, Unusable) as error:
-                await self._pause(error, pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
+                if not blame.well:
+                    await self._embedder.embed([HARMLESS])
+            except FAILURES as error:
+                await self._pause(error)
+                continue
+            blame.well = True
+            await self._look()
+            try:
+                made = await self._embed(batch)
+            except FAILURES as error:
+                if blame.falls_on(batch, error):
+                    await self._set_aside(batch[0], error)
+                elif not isinstance(error, InvalidArguments):
+                    await self._pause(error)
+                continue
+            blame.passed()
+            try:
+                library = await self._store(made)
+            except Unavailable as error:
+                await self._pause(error)
             else:
                 self._back()
-                pause = FIRST_PAUSE
+                if library:
+                    await self._give_way()
 
     async def drained(self) -> None:
         """Comes back when nothing waits."""
         await self._idle.wait()
 
-    async def _embed(self, batch: Sequence[Waiting]) -> bool:
-        """Whether it has to do with a library that is being added."""
-        self._metrics.embedding_waiting.set(await self._database.read(count_waiting))
+    async def _embed(self, batch: Sequence[Waiting]) -> _Made:
         before = self._database.changed.last
         began = time.perf_counter()
         vectors = await self._embedder.embed([each.content for each in batch])
         seconds = time.perf_counter() - began
+        self._metrics.embedding_seconds.labels(self._embedder.model).observe(seconds)
         grows = self._database.changed.last != before
-        model, dim = self._embedder.model, int(vectors.shape[1])
-        made = [(each, to_blob(vector)) for each, vector in zip(batch, vectors, strict=True)]
-        count = await self._database.write(store_vectors, model, dim, made)
-        left = await self._database.read(count_waiting)
+        return _Made(batch, vectors, grows)
+
+    async def _store(self, made: _Made) -> bool:
+        """Whether it has to do with a library that is being added."""
+        model, dim = self._embedder.model, int(made.vectors.shape[1])
+        pairs = [(each, to_blob(vector)) for each, vector in zip(made.batch, made.vectors, strict=True)]
+        count = await self._database.write(store_vectors, model, dim, pairs)
+        await self._look()
         self._metrics.embedded.labels(model).inc(count)
-        self._metrics.embedding_seconds.labels(model).observe(seconds)
-        self._metrics.embedding_waiting.set(left)
-        self._events.publish(news.Embedded(count, left, model))
-        return grows and left > BATCH
+        self._events.publish(news.Embedded(count, self.queue.waiting, model))
+        return made.grows and self.queue.waiting > BATCH
+
+    async def _look(self) -> None:
+        self.queue = await self._database.read(queue, self._clock())
+        self._metrics.embedding_waiting.set(self.queue.waiting)
+        self._metrics.embedding_set_aside.set(self.queue.set_aside)
 
     async def _give_way(self) -> None:
         """Comes back when nobody has written for a moment, or has waited for long enough."""
@@ -105,21 +168,47 @@ class Embedding:
                     await self._database.changed.wait(self._database.changed.last)
                 quiet = moment.cancelled_caught
 
-    async def _pause(self, error: MimoError, seconds: float) -> None:
+    async def _set_aside(self, refused: Waiting, error: MimoError) -> None:
+        """Who was refused lets the others by, and is found by its words meanwhile."""
+        self._back()  # it answers others
+        now = self._clock()
+        until = await self._database.write(set_aside, refused, now, FIRST_DELAY, LONGEST_DELAY, frees=True)
+        self.refused = error.message
+        self._metrics.embedding_refused.labels(self._embedder.model).inc()
+        log.warning(
+            "%s has no vector, and is tried again in %d minutes: %s",
+            name_of(refused.id),
+            (until - now) // 60_000,
+            error.message,
+        )
+
+    async def _pause(self, error: MimoError) -> None:
         if not self.down:
             log.warning("memories wait for their vectors: %s", error.message)
             self._events.publish(Degraded("meaning", "words", error.message))
         self.down = error.message
-        await trio.sleep(seconds)
+        after = error.details.get("after")
+        told = min(float(after), LONGEST_WAIT) if isinstance(after, int | float) else 0.0
+        await trio.sleep(max(told, self._seconds))
+        self._seconds = min(2 * self._seconds, LONGEST_PAUSE)
 
     def _back(self) -> None:
+        self._seconds = FIRST_PAUSE
         if self.down:
             log.info("memories get their vectors again")
             self.down = ""
 
-    def _rest(self) -> None:
+    async def _rest(self, seq: int) -> None:
+        """Until there is something new, or something is to be tried again."""
+        await self._look()
+        self._catches_up = False
         self._idle.set()
         self._idle = trio.Event()
+        seconds = LONGEST_REST
+        if self.queue.next_try is not None:
+            seconds = min(max(1.0, (self.queue.next_try - self._clock()) / 1000), LONGEST_REST)
+        with trio.move_on_after(seconds):
+            await self._database.changed.wait(seq)
 
 
 def _portion(batch: Sequence[Waiting]) -> list[Waiting]:

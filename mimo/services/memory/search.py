@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import trio
 
-from mimo.errors import MimoError, TooSlow, Unavailable, Unusable
+from mimo.errors import MimoError, Unavailable
 from mimo.services.memory import ranking
 from mimo.services.memory.chance import USUAL
 from mimo.services.memory.found import Found, Hit, Question
@@ -164,7 +164,7 @@ class Search:
             return None, "no vectors yet"
         try:
             return (await self._meaning.embed([text]))[0], "ran"
-        except (Unavailable, TooSlow, Unusable) as error:
+        except MimoError as error:  # whatever it is, words answer
             return None, f"did not run: {error.message}"
 
     async def _nearest(self, vector: Floats, said: ByWords, wanted: int) -> tuple[list[int], str]:

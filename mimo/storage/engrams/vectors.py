@@ -18,6 +18,9 @@ from mimo.storage.sql import rows, run, run_many, value
 # Where rows come in portions, CROSS JOIN keeps the vectors first: told that one model has all of a million, SQLite
 # would rather begin with the engrams, and sort all that are left for every portion.
 
+# So often a text is refused, over half an hour, before a model takes over without it.
+HOPELESS = 5
+
 # So many rows stay in the processor's cache while they are taken in, and so many portions have one snapshot.
 PORTION, PORTIONS = 512, 16
 
@@ -65,16 +68,49 @@ def waiting(db: apsw.Connection, now: int, limit: int) -> list[Waiting]:
 
 
 def count_waiting(db: apsw.Connection) -> int:
-    return cast("int", value(db, "SELECT count(*) FROM embedding_queue"))
+    """What is still expected to get a vector soon."""
+    return cast("int", value(db, "SELECT count(*) FROM embedding_queue WHERE failures < ?", (HOPELESS,)))
 
 
-def postpone(db: apsw.Connection, ids: Sequence[int], until: int) -> None:
-    """These cannot be embedded at the moment, and must not hold up the others."""
-    run_many(
+class Queue(NamedTuple):
+    """How many wait for their first try, how many were refused, and when the next of these is tried again."""
+
+    waiting: int
+    set_aside: int
+    next_try: int | None
+
+
+def queue(db: apsw.Connection, now: int) -> Queue:
+    found = rows(
         db,
-        "UPDATE embedding_queue SET failures = failures + 1, not_until = ? WHERE engram_id = ?",
-        [(until, id_) for id_ in ids],
+        "SELECT count(*) FILTER (WHERE failures = 0), count(*) FILTER (WHERE failures > 0),"
+        " min(not_until) FILTER (WHERE not_until > ?) FROM embedding_queue",
+        (now,),
     )
+    return Queue(*found[0])
+
+
+def set_aside(db: apsw.Connection, refused: Waiting, now: int, first: int, longest: int) -> int:
+    """This text cannot be embedded, and must not hold up the others: when it is tried again, later each time.
+
+    Who follows the changes is told, for the last one that a new model waited for may be this one. A text that was
+    reworded meanwhile is another, and not to blame.
+    """
+    found = rows(
+        db,
+        "UPDATE embedding_queue SET failures = failures + 1, not_until = ? + min(?, ? << min(failures, 20))"
+        " WHERE engram_id = (SELECT id FROM engrams WHERE id = ? AND content_hash = ?) RETURNING not_until",
+        (now, longest, first, refused.id, refused.content_hash),
+    )
+    if not found:
+        return now
+    run(db, "INSERT INTO change (kind, id, op) VALUES ('vector', ?, 'update')", (refused.id,))
+    return cast("int", found[0][0])
+
+
+def try_all_again(db: apsw.Connection) -> None:
+    """What was refused need not wait: the embedder may be another one."""
+    run(db, "UPDATE embedding_queue SET not_until = 0 WHERE not_until > 0")
 
 
 def store_vectors(db: apsw.Connection, model: str, dim: int, made: Sequence[tuple[Waiting, bytes]]) -> int:
