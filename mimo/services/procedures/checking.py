@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from itertools import combinations
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from mimo.errors import MimoError
@@ -35,20 +36,37 @@ class Problem:
 
 
 def problems_in(
-    header: d.Header, states: Mapping[str, d.State], known: Collection[str], find: Find, *, whole: bool
+    header: d.Header,
+    states: Mapping[str, d.State],
+    known: Collection[str],
+    find: Find,
+    *,
+    whole: bool,
+    torn: Mapping[str, d.State] = MappingProxyType({}),
 ) -> Iterator[Problem]:
-    """Every one. `known` are the names of all states, `states` those that could be read; `whole`: that is all of them."""
+    """Every one. `known` are the names of all states, `states` those that could be read; `whole`: that is all of them.
+
+    Of those that are `torn` something could not be read: what is there is judged, and not what is missing.
+    """
     if header.input:
         yield from (Problem("input", text) for text in unknown_words(header.input, "input"))
         if header.input.get("type", "object") != "object":
             yield Problem("input.type", "a run's input is an object")
     if header.initial not in known:
         yield Problem("initial", _no_state(header.initial, known))
-    names = d.GIVEN | _saved(states)
+    names = d.GIVEN | _saved({**states, **torn})
     for name, state in states.items():
         place = f"states.{name}"
         yield from _state(place, state, known)
         yield from _expressions(place, state, names)
+        for where, action in actions_of(place, state):
+            yield from _action(where, action, find)
+    for name, state in torn.items():
+        place = f"states.{name}"
+        for number, transition in enumerate(state.transitions):
+            if transition.to not in known:
+                yield Problem(f"{place}.transitions[{number}].to", _no_state(transition.to, known))
+        yield from _overlaps(place, state.transitions)
         for where, action in actions_of(place, state):
             yield from _action(where, action, find)
     if whole and header.initial in known:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-# A tenth of a second. Four of the largest results, looked at piece by piece.
-MOST = 500_000
+# Some thirty milliseconds, or the largest result, looked at piece by piece.
+MOST = 200_000
 # Of texts, which are compared and copied by the machine itself.
 CHARACTERS = 64
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import trio
@@ -20,6 +21,7 @@ from mimo.tool import Client, Trust
 log = logging.getLogger(__name__)
 
 EVERY = 2.0
+TRY_EVERY = 30.0
 SUFFIXES = (".json", ".yaml", ".yml")
 MOST_FILES = 1_000
 LARGEST = 1 << 20
@@ -51,6 +53,8 @@ class Folder:
         self._clock = clock
         self._every = every
         self._seen: dict[str, Mark] = {}
+        self._refused: dict[str, str] = {}  # and what was said of them
+        self._tried = -math.inf
         self._limiter = trio.CapacityLimiter(1)
         self._client = Client(name="folder", trust=Trust.USER)
 
@@ -65,9 +69,14 @@ class Folder:
                 await self.sweep()
 
     async def look(self) -> None:
-        """Register what is new or has changed. A file that does not fit is told once, until it changes."""
-        for name, mark in (await trio.to_thread.run_sync(self._files, limiter=self._limiter)).items():
-            if self._seen.get(name) == mark:
+        """Register what is new or has changed. What does not fit is tried again now and then: a tool may have come."""
+        again = self._refused and trio.current_time() - self._tried >= TRY_EVERY
+        if again:
+            self._tried = trio.current_time()
+        files = await trio.to_thread.run_sync(self._files, limiter=self._limiter)
+        self._refused = {name: said for name, said in self._refused.items() if name in files}
+        for name, mark in files.items():
+            if self._seen.get(name) == mark and not (again and name in self._refused):
                 continue
             try:
                 text = await trio.to_thread.run_sync(self._text, name, limiter=self._limiter)
@@ -79,9 +88,20 @@ class Folder:
                 if name.endswith(".json"):
                     continue  # the database will be back
             except (MimoError, OSError, UnicodeDecodeError) as error:
-                log.warning("%s defines no procedure: %s", name, error)
-                self._events.publish(news.Refused(name, str(error)[:2_000]))
+                said = str(error)[:2_000]
+                if self._seen.get(name) != mark or self._refused.get(name) != said:
+                    log.warning("%s defines no procedure: %s", name, error)
+                    self._events.publish(news.Refused(name, said))
+                self._refused[name] = said
+                self._tried = trio.current_time()
+            else:
+                self._refused.pop(name, None)
             self._seen[name] = mark
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """Files that define nothing, and why."""
+        return dict(self._refused)
 
     async def sweep(self) -> int:
         """Erase the runs that ended a month ago; how many."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from types import MappingProxyType
 from typing import Any, TypeAlias, cast
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -81,9 +83,13 @@ def from_text(text: str, name: str = "") -> Any:
     Raises:
         InvalidArguments: it is none.
     """
-    if len(text) > 2 * LONGEST:
-        raise refusal([Problem("", f"at most {2 * LONGEST:,} characters (got {len(text):,})")])
-    if name.endswith((".yaml", ".yml")):
+    is_yaml = name.endswith((".yaml", ".yml"))
+    longest = (
+        LONGEST if is_yaml else 2 * LONGEST
+    )  # JSON may be spread over lines, and is read a hundred times as fast
+    if len(text) > longest:
+        raise refusal([Problem("", f"at most {longest:,} characters (got {len(text):,})")])
+    if is_yaml:
         from mimo.services.procedures.yaml_text import read_yaml
 
         return read_yaml(text)
@@ -116,6 +122,7 @@ def _judged(raw: object, find: Find) -> tuple[Definition | None, Sequence[Proble
     raw_states = given.pop("states", None)
     header = _fitting(Header, given, "", problems)
     states: dict[str, State] = {}
+    torn: dict[str, State] = {}  # those of which a part could be read
     if not isinstance(raw_states, Mapping) or not raw_states:
         problems.append(Problem("states", "must be an object with at least one state"))
     elif len(cast("Mapping[str, Any]", raw_states)) > MOST_STATES:
@@ -126,10 +133,13 @@ def _judged(raw: object, find: Find) -> tuple[Definition | None, Sequence[Proble
                 problems.append(Problem(f"states.{_shown(name)}", f"a state's name matches {STATE}"))
             elif (fits := _fitting(State, state, f"states.{name}", problems)) is not None:
                 states[name] = fits
-        if header is not None:
-            whole = len(states) == len(cast("Mapping[str, Any]", raw_states))
-            known = frozenset(map(str, cast("Mapping[str, Any]", raw_states)))
-            problems += problems_in(header, states, known, find, whole=whole)
+            elif (rest := _rest_of(State, state)) is not None:
+                torn[name] = rest
+        whole = len(states) == len(cast("Mapping[str, Any]", raw_states))
+        known = frozenset(map(str, cast("Mapping[str, Any]", raw_states)))
+        top = header or _rest_of(Header, given, {"name": "unknown", "initial": next(iter(known))})
+        if top is not None:
+            problems += problems_in(top, states, known, find, whole=whole, torn=torn)
     if problems or header is None:
         return None, problems
     return Definition(**{name: getattr(header, name) for name in Header.model_fields}, states=states), []
@@ -157,6 +167,21 @@ def _fitting(model: type[Any], raw: object, place: str, problems: list[Problem])
             problems.append(_problem(place, tuple(each["loc"]), each["msg"], each["type"], each["input"]))
     except (ValueError, TypeError, RecursionError) as error:
         problems.append(Problem(place, f"not JSON: {str(error)[:80]}"))
+    return None
+
+
+def _rest_of(model: type[Any], raw: object, otherwise: Mapping[str, Any] = MappingProxyType({})) -> Any:
+    """What is left of it without the fields that do not fit, or None: what else is wrong is to be told, too."""
+    if not isinstance(raw, Mapping):
+        return None
+    rest = {**otherwise, **cast("Mapping[str, Any]", raw)}
+    for _ in range(2):  # without some fields others may not fit any more
+        problems: list[Problem] = []
+        if (fits := _fitting(model, rest, "", problems)) is not None:
+            return fits
+        for problem in problems:
+            rest.pop(re.split(r"[.\[]", problem.place, maxsplit=1)[0], None)
+        rest = {**otherwise, **rest}
     return None
 
 
@@ -227,8 +252,7 @@ def _too_large(raw: object, most: int = LONGEST) -> str:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
         raise ValueError(f"{_shown(twice)!r} stands twice in one object")
     return found
 

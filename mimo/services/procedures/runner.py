@@ -116,9 +116,9 @@ class Runner:
         """Every run goes on where it was."""
         self._begin_anew()
         async with trio.open_nursery() as outer:
-            await outer.start(self._serve)
-            task_status.started()
             try:
+                await outer.start(self._serve)
+                task_status.started()
                 await trio.sleep_forever()
             finally:
                 self._stopping = True
@@ -218,10 +218,11 @@ class Runner:
 
     async def _serve(self, *, task_status: trio.TaskStatus[None]) -> None:
         async with trio.open_nursery() as nursery:
-            nursery.cancel_scope.shield = True  # ends after its grace, when `run` says so
             self._nursery = nursery
             await self._recover()
             nursery.start_soon(self.timers.run)
+            await trio.lowlevel.checkpoint_if_cancelled()  # until here nobody would end what is shielded
+            nursery.cancel_scope.shield = True  # ends after its grace, when `run` says so
             task_status.started()
 
     async def _recover(self) -> None:

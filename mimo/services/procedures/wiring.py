@@ -11,6 +11,7 @@ from mimo.services.procedures.calling import CallTool, Find
 from mimo.services.procedures.clock import Clock
 from mimo.services.procedures.controls import Controls
 from mimo.services.procedures.folder import EVERY, Folder
+from mimo.services.procedures.queueing import patient
 from mimo.services.procedures.registry import Registry
 from mimo.services.procedures.runner import PLACES, Runner
 from mimo.services.procedures.service import Procedures
@@ -47,7 +48,9 @@ def wired(
     """
     clock = clock or Clock()
     registry = Registry(database, events, find, clock=clock)
-    runner = Runner(database, registry, events, call, find, clock=clock, places=places, chance=chance)
+    runner = Runner(
+        database, registry, events, patient(call), find, clock=clock, places=places, chance=chance
+    )
     starting = Starting(database, registry, runner, clock=clock)
     service = Procedures(database, registry, starting, runner)
     return Wired(

@@ -42,12 +42,13 @@ def read_yaml(text: str) -> Any:
             return safe.compose_node(self, parent, index)
 
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-            names = [each.value for each, _ in node.value]
-            for name in names:
+            seen: set[str] = set()
+            for name in [each.value for each, _ in node.value]:
                 if not isinstance(name, str):
                     raise yaml.YAMLError("names are plain words")
-                if names.count(name) > 1:
+                if name in seen:
                     raise yaml.YAMLError(f"{name[:64]!r} stands twice in one mapping")
+                seen.add(name)
             return {key.value: self.construct_object(value, deep=True) for key, value in node.value}
 
     for kind, pattern, first in _SCALARS:

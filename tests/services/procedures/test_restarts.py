@@ -257,3 +257,17 @@ def _damage(db: Any) -> None:
 
 def _status(db: Any, id_: int) -> str:
     return db.execute("SELECT status FROM procedure_executions WHERE id = ?", (id_,)).get
+
+
+async def test_who_is_ended_while_the_runs_of_before_are_read_ends(idle: Any, autojump_clock: Clock) -> None:
+    """Whatever the moment: the first step of the loop after its beginning, the second, and so on."""
+    async with idle.running():
+        await idle.define({"a": {"action": {"type": "wait", "seconds": 50}, "transitions": to("ok")}})
+        await idle.start()
+    for steps in range(12):
+        idle.begin_anew()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(idle.door.run)
+            for _ in range(steps):
+                await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
