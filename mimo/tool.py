@@ -136,6 +136,7 @@ class Call:
     key: str | None = None  # the caller's idempotency key, when the door carries one
     offers: JsonObject = field(default_factory=dict[str, Any])  # what the client says it can be asked
     began: float | None = None  # when it came, by `time.perf_counter`, if it was passed on before it is run
+    whole: bool = False  # a program asks, for which an answer that is cut is of no use
 
 
 @dataclass(frozen=True, slots=True)

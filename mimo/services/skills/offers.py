@@ -117,7 +117,8 @@ def _tool(
         return results.fitting(_answer(result), name)
 
     async def handle(arguments: Forwarded, call: Call) -> Answer:
-        return answered(await ask("tools/call", asked(arguments), call))
+        result = await ask("tools/call", asked(arguments), call)
+        return _answer(result) if call.whole else answered(result)
 
     def passes(arguments: Forwarded, call: Call, report: Report) -> Callable[[], None] | None:
         return pass_on(asked(arguments), call, _Told(report, answered))

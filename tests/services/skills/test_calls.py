@@ -13,6 +13,7 @@ from mimo.errors import InvalidArguments, TooSlow, Unavailable, UnknownTool
 from mimo.observability.news import ToolCalled
 from mimo.services.skills.exchange import Refused
 from mimo.services.skills.skill import Patience
+from mimo.tool import Call, Client
 
 Lot = Callable[..., AbstractAsyncContextManager[Any]]
 Fake = Callable[..., dict[str, Any]]
@@ -165,6 +166,14 @@ async def test_a_long_answer_is_cut_and_its_rest_is_a_resource(lot: Lot, fake: F
         rest = (await client.answer("resources/read", {"uri": following}))["result"]["contents"][0]["text"]
         assert rest == "x" * 500
         assert "error" in await client.answer("resources/read", {"uri": following[:-1] + "3"})
+
+
+async def test_a_program_gets_a_long_answer_whole(lot: Lot, fake: Fake) -> None:
+    async with lot(fake=fake(), cap=1000) as house:
+        await house.known("fake_long")
+        call = Call("1", Client(namespace="here"), whole=True)
+        answer = await house.dispatch.call("fake_long", {"size": 2500}, call)
+        assert answer.as_text() == "x" * 2500
 
 
 @pytest.mark.parametrize("manner", ["modern", "legacy"])
