@@ -219,7 +219,10 @@ def build(
         Child("database", house.keep_database, grace=15),
         supervised(
             supervisor(
-                "embedding", Child("vectors", memory.meaning.run), Child("queue", memory.embedding.run)
+                "embedding",
+                Child("vectors", memory.meaning.run),
+                Child("questions", memory.questions.run),
+                Child("queue", memory.embedding.run),
             )
         ),
         supervised(

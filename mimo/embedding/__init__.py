@@ -7,6 +7,7 @@ ollama.py       models that Ollama serves
 openai.py       models behind any OpenAI-compatible service
 remote.py       what these two share: batches, deadline, retry, breaker, and a look at what came back
 post.py         one JSON request over HTTP
+questions.py    how long who asks one waits, and what becomes of late answers
 cache.py        what was computed from a text a moment ago
 degradation.py  a stand-in for a vector when no model can be had; never stored
 model/          the weights of the model in the box, with where they come from

@@ -43,5 +43,7 @@ class Embedder(Protocol):
             Unavailable: the model cannot be reached or loaded; it may be back later.
             TooSlow: it did not answer in its time.
             Unusable: it is set up wrongly (no such model, another dimension, not let in).
+            Busy: it wants to be asked later; `details["after"]` may say when.
+            InvalidArguments: it does not take one of these texts, or anything of this kind.
         """
         ...

@@ -16,6 +16,10 @@ from mimo.resilience import Breaker, BreakerChanged, BreakerState, Retry, is_fai
 
 OnChange: TypeAlias = Callable[[BreakerChanged], None]
 
+ONCE = Retry(attempts=1)
+# A connection each. A service that is well has answered them within a second.
+MOST_QUESTIONS = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
@@ -53,6 +57,7 @@ class Remote:
         self._breaker, self._retry, self._pace, self._key = breaker, retry, pace, key
         self._dim = dim
         self._state = State.IDLE
+        self.once = Once(self)
 
     @property
     def model(self) -> str:
@@ -69,13 +74,17 @@ class Remote:
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
         """See `Embedder.embed`. All or nothing: a batch that fails in the end fails the whole call."""
+        return await self.tried(texts, self._retry)
+
+    async def tried(self, texts: Sequence[str], retry: Retry) -> Vectors:
+        """The same, with as many tries as this allows."""
         await trio.lowlevel.checkpoint()
         step = self._pace.batch
         parts: list[Vectors] = []
         try:
             for first in range(0, len(texts), step):
                 part = texts[first : first + step]
-                parts.append(await self._retry.call(self._breaker.call, self._ask, part))
+                parts.append(await retry.call(self._breaker.call, self._ask, part))
         except MimoError:
             self._state = State.DOWN
             raise
@@ -111,6 +120,36 @@ class Remote:
             )
         self._dim = vectors.shape[1]
         return (vectors / lengths).astype(np.float32)
+
+
+class Once:
+    """The same embedder for questions, which are not asked again, and do not wait for a breaker."""
+
+    def __init__(self, remote: Remote) -> None:
+        self._remote = remote
+        self._under_way = 0
+
+    @property
+    def model(self) -> str:
+        return self._remote.model
+
+    @property
+    def dim(self) -> int:
+        return self._remote.dim
+
+    @property
+    def state(self) -> State:
+        return self._remote.state
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        """Raises: Busy: so many wait for an answer that one more would be too late anyway."""
+        if self._under_way >= MOST_QUESTIONS:
+            raise Busy(f"{self.model} has not answered {self._under_way} questions yet")
+        self._under_way += 1
+        try:
+            return await self._remote.tried(texts, ONCE)
+        finally:
+            self._under_way -= 1
 
 
 def breaker(name: str, failures: int, on_change: OnChange | None = None) -> Breaker:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from mimo.embedding.box import Box
 from mimo.embedding.cache import Cache, KeyType
 from mimo.embedding.embedder import Embedder
+from mimo.embedding.questions import PATIENCE, Questions, once
 from mimo.observability.events import Events
 from mimo.observability.metrics import Metrics
 from mimo.observability.news import CacheHit, CacheMissed
@@ -43,6 +46,7 @@ class Wired:
     search: Search
     context: Context
     meaning: Meaning
+    questions: Questions
     embedding: Embedding
     use: Use
     consolidation: Consolidation
@@ -67,11 +71,13 @@ def wired(
     cache, segments = _cache(events, metrics), Segments()
     sizes = _sizes(cache, segments)
     metrics.before_render(lambda: _measure(metrics, sizes))
-    meaning = Meaning(database, segments, cache, embedder, *others)
+    meaning = Meaning(database, segments, cache, once(embedder), *map(once, others))
+    # The model in the box answers in any case, and nobody else would sooner.
+    questions = Questions(meaning, math.inf if isinstance(embedder, Box) else PATIENCE)
     use = Use(database, clock=clock)
     search = Search(
         database,
-        meaning,
+        questions,
         meaning.near,
         clock=lambda: clock() / 1000,
         weights=strategies(weights or {}),
@@ -92,6 +98,7 @@ def wired(
         context=context,
         controls=Controls(consolidation, fade, Transfer(database, clock=clock)),
         meaning=meaning,
+        questions=questions,
         embedding=Embedding(database, embedder, events, metrics, clock=clock),
         use=use,
         consolidation=consolidation,

@@ -81,6 +81,7 @@ class Living:
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         async with trio.open_nursery() as nursery:
             await nursery.start(self.parts.meaning.run)
+            await nursery.start(self.parts.questions.run)
             await nursery.start(self.parts.embedding.run)
             await nursery.start(self.parts.use.run)
             task_status.started()
