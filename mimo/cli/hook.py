@@ -55,7 +55,7 @@ def _speak(home: Home, event: str, given: dict[str, Any], seen: "_Seen") -> None
         if not isinstance(prompt, str) or not prompt.strip():
             return
         tool, budget = "memory_search", AT_PROMPT
-        arguments = {"query": prompt[:2000], "limit": 5, "max_chars": 4 * AT_PROMPT, "format": "json"}
+        arguments = {"query": prompt[:2000], "limit": 5, "format": "json"}
     with Daemon(home, role="hook", seconds=SECONDS) as daemon:
         data = daemon.tool(tool, arguments, seconds=SECONDS).data
     if not isinstance(data, dict) or data.get("abstained"):  # pyright: ignore[reportUnknownMemberType]

@@ -75,7 +75,7 @@ class Context:
         notes: list[_Note] = []
         if asked.task.strip():
             question = arguments.Search(query=asked.task, namespace=asked.namespace, limit=FOR_TASK)
-            found, _ = await self._finding.found(question, client)
+            found = await self._finding.found(question, client)
             if not found.abstained:
                 notes = [
                     _Note(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from mimo.services.memory.found import Hit
@@ -45,6 +45,20 @@ def shortened(text: str, longest: int) -> str:
     cut = text[: max(longest - 1, 0)]
     at = cut.rfind(" ")
     return (cut[:at] if at > longest // 2 else cut).rstrip() + "…"
+
+
+def most_that_fit(most: int, fits: Callable[[int], bool]) -> int:
+    """The greatest number up to `most` that fits; 0 if none does. What fits does so with less, too."""
+    if most <= 0 or fits(most):
+        return max(most, 0)
+    fitting, too_many = 0, most
+    while too_many - fitting > 1:
+        middle = (fitting + too_many) // 2
+        if fits(middle):
+            fitting = middle
+        else:
+            too_many = middle
+    return fitting
 
 
 def _alike(one: frozenset[str], other: frozenset[str]) -> bool:

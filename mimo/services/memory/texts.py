@@ -16,7 +16,7 @@ BRIEF = 320
 
 def line(hit: Hit, *, full: bool = False) -> str:
     """`- [decision] Use APSW for the store (2026-11-12, m7Z8)`"""
-    text = hit.content.strip() if full else clipped(hit.content, BRIEF)
+    text = content_of(hit, full=full)
     about = [day_of(hit.created_at), name_of(hit.id)]
     if hit.namespace == "user":
         about.insert(0, "user")
@@ -29,6 +29,16 @@ def line(hit: Hit, *, full: bool = False) -> str:
     return f"- [{hit.kind}] {text} ({', '.join(about)})"
 
 
+def content_of(hit: Hit, *, full: bool) -> str:
+    """What a line says of its text."""
+    return hit.content.strip() if full else clipped(hit.content, BRIEF)
+
+
+def within(text: str, size: int) -> str:
+    """No longer than this, however much is lost."""
+    return text if len(text) <= size else f"{text[: size - 1].rstrip()}…"
+
+
 def clipped(text: str, size: int) -> str:
     """On one line, and no longer than this."""
     text = " ".join(text.split())
@@ -36,11 +46,20 @@ def clipped(text: str, size: int) -> str:
 
 
 def found_text(
-    query: str, shown_hits: Sequence[Hit], found: Found, *, full: bool, why: bool, cursor: str | None
+    query: str,
+    shown_hits: Sequence[Hit],
+    found: Found,
+    *,
+    full: bool,
+    why: bool,
+    cursor: str | None,
+    cut: bool = False,
 ) -> str:
+    """`cut`: some text was shortened already."""
     lines: list[str] = []
     if found.abstained:
-        lines.append(f"Nothing stored about {clipped(query, 80)!r}.")
+        asked = "".join(char if char.isprintable() else " " for char in clipped(query, 80))
+        lines.append(f"Nothing stored about {asked!r}.")
         if shown_hits:
             lines.append("Nearest:")
     lines += [_with_why(hit, full) if why else line(hit, full=full) for hit in shown_hits]
@@ -50,7 +69,7 @@ def found_text(
         lines.append("No more.")
     if len(shown_hits) and cursor is not None:
         lines.append(f'More: cursor="{cursor}".')
-    if not full and any(len(hit.content) > BRIEF for hit in shown_hits):
+    if cut or (not full and any(len(hit.content) > BRIEF for hit in shown_hits)):
         lines.append("Cut with …; whole: memory_get ids=[...].")
     missing = [f"{arm}: {told}" for arm, told in found.arms.items() if told.startswith("did not run")]
     lines += [f"({each})" for each in missing]
