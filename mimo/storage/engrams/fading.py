@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import apsw
 
-from mimo.storage.sql import rows, run
+from mimo.storage.sql import rows, run, value
 
 
 class Idle(NamedTuple):
@@ -40,3 +40,16 @@ def erase_old(db: apsw.Connection, before: int, limit: int) -> int:
         (before, limit),
     )
     return db.changes()
+
+
+def last_swept(db: apsw.Connection) -> int | None:
+    """When what fades was looked at last."""
+    return cast("int | None", value(db, "SELECT at FROM rounds WHERE name = 'sweep'"))
+
+
+def note_sweep(db: apsw.Connection, at: int) -> None:
+    run(
+        db,
+        "INSERT INTO rounds (name, at) VALUES ('sweep', ?) ON CONFLICT (name) DO UPDATE SET at = excluded.at",
+        (at,),
+    )
