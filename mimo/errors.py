@@ -23,7 +23,7 @@ class MimoError(Exception):
     """Any error that a caller is told about.
 
     `details` are facts for programs (a field's name, seconds to wait); they never repeat secrets
-    or a memory's text.
+    or a memory's text. `done` there is False where it is certain that nothing of what was asked was done.
     """
 
     kind: ClassVar[str]

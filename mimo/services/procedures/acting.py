@@ -280,16 +280,8 @@ def _begin_branch(turn: Turn, name: str, work: d.Branch) -> None:
 
 
 def _keep_way_back(turn: Turn, activity: Activity, result: Any) -> None:
-    if way_back(turn, activity.state, activity.branch) is not None:
+    if turn.way_back(activity.state, activity.branch) is not None:
         turn.done.append(Done(activity.step, activity.state, activity.branch, result))
-
-
-def way_back(turn: Turn, state: str, branch: str) -> d.Undo | None:
-    """How what was done there is taken back."""
-    where = turn.definition.states[state]
-    if branch and isinstance(where.action, d.ParallelAction):
-        return where.action.branches[branch].compensate
-    return where.compensate
 
 
 def _until(now: int, action: d.WaitAction, context: Mapping[str, Any]) -> int:

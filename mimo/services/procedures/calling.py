@@ -6,7 +6,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
-from mimo.errors import Fault, MimoError, TooSlow, UnknownTool
+from mimo.errors import Busy, Fault, MimoError, TooSlow, UnknownTool
 from mimo.services.procedures.happenings import Act, Failed, Finished
 from mimo.services.procedures.runs import Trouble
 from mimo.tool import Answer, Call, Client, JsonObject, Tool, Trust
@@ -29,7 +29,7 @@ Find: TypeAlias = Callable[[str], tuple[Tool, JsonObject]]
 async def acted(call: CallTool, act: Act, client: Client) -> Finished | Failed:
     """Cancellation passes, and says nothing of what was done."""
     try:
-        answer = await call(act.tool, dict(act.arguments), Call(act.key, client, key=act.key))
+        answer = await call(act.tool, dict(act.arguments), Call(act.key, client, key=act.key, whole=True))
     except MimoError as error:
         return Failed(act.step, act.attempt, trouble_of(error))
     if answer.failed:
@@ -41,22 +41,31 @@ async def acted(call: CallTool, act: Act, client: Client) -> Finished | Failed:
         size = len(json.dumps(result))
     except (TypeError, ValueError, RecursionError) as error:
         message = f"{act.tool} gave what is no JSON: {error}"
-        return Failed(act.step, act.attempt, Trouble("not_json", message[:LONGEST_MESSAGE], retry=False))
+        return Failed(act.step, act.attempt, _done_but("not_json", message[:LONGEST_MESSAGE]))
     if size > LARGEST_RESULT:
         message = f"{act.tool} gave {size:,} bytes and a run keeps at most {LARGEST_RESULT:,}: ask it for less, or for where it is"
-        return Failed(act.step, act.attempt, Trouble("too_large", message, retry=False))
+        return Failed(act.step, act.attempt, _done_but("too_large", message))
     return Finished(act.step, act.attempt, result)
 
 
 def trouble_of(error: MimoError) -> Trouble:
     """What its caller did wrong does not become right by doing it again; but a tool that is gone may come back."""
-    slow = isinstance(error, TooSlow)
     return Trouble(
-        "timeout" if slow else error.kind,
+        "timeout" if isinstance(error, TooSlow) else error.kind,
         error.message[:LONGEST_MESSAGE],
         retry=error.fault is not Fault.CALLER or isinstance(error, UnknownTool),
-        unsure=slow,
+        unsure=not _nothing_was_done(error),
     )
+
+
+def _nothing_was_done(error: MimoError) -> bool:
+    """Who refuses has not begun. Of whoever has gone, is late or has broken only this word of its own says so."""
+    return error.fault is Fault.CALLER or isinstance(error, Busy) or error.details.get("done") is False
+
+
+def _done_but(kind: str, message: str) -> Trouble:
+    """Its answer is of no use, but it was done."""
+    return Trouble(kind, message, retry=False, unsure=True)
 
 
 def repeatable_by(find: Find) -> Callable[[str], bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from mimo.services.procedures import definition as d
@@ -46,11 +47,11 @@ def next_undo(turn: Turn) -> None:
     """Take back the latest step that is left; when none is, the run has ended."""
     if turn.paused_at is not None or turn.leaving:
         return
-    from mimo.services.procedures.acting import started, way_back  # they end here what begins there
+    from mimo.services.procedures.acting import started  # they end here what begins there
 
     while turn.done:
         latest = turn.done[-1]
-        undo = way_back(turn, latest.state, latest.branch)
+        undo = turn.way_back(latest.state, latest.branch)
         if undo is None:  # cannot be: it is kept only with a way back
             turn.done.pop()
             continue
@@ -84,11 +85,9 @@ def undone(turn: Turn, activity: Activity) -> None:
 
 def left(turn: Turn, activity: Activity, *, well: bool, result: Any = None) -> None:
     """A child that was to stop has ended: taken back, or done after all, as if it had been in time."""
-    from mimo.services.procedures.acting import way_back
-
     del turn.activities[activity.step]
     turn.tell("left", state=activity.state, step=activity.step, detail={"done": well})
-    if well and not activity.undoes and way_back(turn, activity.state, activity.branch) is not None:
+    if well and not activity.undoes and turn.way_back(activity.state, activity.branch) is not None:
         turn.done.append(Done(activity.step, activity.state, activity.branch, result))
         turn.done.sort(key=lambda each: each.step)
     if turn.ending is not None and not turn.activities:
@@ -103,12 +102,7 @@ def taken_back(turn: Turn, done: Done) -> None:
 
 def stuck(turn: Turn, activity: Activity, trouble: Trouble) -> None:
     """Only a person can say how it goes on."""
-    turn.put(
-        Activity(
-            activity.step, activity.state, Phase.STUCK, activity.branch, activity.undoes, activity.attempt,
-            activity.keyed, None, activity.repeat, activity.call, trouble=trouble,
-        )
-    )  # fmt: skip
+    turn.put(replace(activity, phase=Phase.STUCK, due=None, events=(), prompt="", trouble=trouble))
     turn.trouble = trouble
     turn.tell(
         "needs_attention",

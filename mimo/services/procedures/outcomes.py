@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from mimo.services.procedures import definition as d
-from mimo.services.procedures.acting import branches_over, enter, onward_after, succeeded, way_back
+from mimo.services.procedures.acting import branches_over, enter, onward_after, succeeded
 from mimo.services.procedures.ending import fail_run, stuck, undone
 from mimo.services.procedures.happenings import Stop
-from mimo.services.procedures.runs import Activity, Done, Phase, Trouble
+from mimo.services.procedures.runs import Activity, Phase, Trouble
 from mimo.services.procedures.turn import Turn, preview
 
 
@@ -26,7 +26,9 @@ def finished(turn: Turn, activity: Activity, result: Any) -> None:
 def failed(turn: Turn, activity: Activity, trouble: Trouble, *, over: bool = False) -> None:
     """Again if that may help; else where its error leads. `over`: whoever worked on it has ended."""
     retry = _retry_of(turn, activity)
-    may = trouble.retry and (activity.repeat or not trouble.unsure)
+    if trouble.unsure and not activity.unsure:
+        activity = replace(activity, unsure=True)  # and stays so: a later attempt says nothing of this one
+    may = trouble.retry and (activity.repeat or not activity.unsure)
     if retry is not None and may and activity.attempt < retry.attempts:
         if not over:
             turn.intend(Stop(activity.step, activity.attempt, rollback=True))
@@ -44,10 +46,10 @@ def failed(turn: Turn, activity: Activity, trouble: Trouble, *, over: bool = Fal
         return
     if over:
         del turn.activities[activity.step]
+        if activity.unsure:
+            turn.keep_in_doubt(activity)
     else:
         turn.take_off(activity)
-    if trouble.unsure and way_back(turn, activity.state, activity.branch) is not None:
-        turn.done.append(Done(activity.step, activity.state, activity.branch))  # it may have been done
     if activity.branch:
         turn.broken = turn.broken or replace(trouble, message=f"{activity.branch}: {trouble.message}")
         go(turn, branches_over(turn))
@@ -59,7 +61,6 @@ def time_passed(turn: Turn) -> None:
     if turn.ended or turn.interrupted or turn.paused_at is not None:
         return
     if turn.deadline is not None and turn.ending is None and turn.now >= turn.deadline:
-        unsure_ways_back(turn)
         turn.tell("timeout", detail={"seconds": turn.definition.timeout})
         fail_run(
             turn, Trouble("timeout", f"the run took longer than {turn.definition.timeout:g} s", retry=False)
@@ -77,14 +78,6 @@ def launch_queued(turn: Turn) -> None:
     for each in list(turn.activities.values()):
         if each.phase is Phase.QUEUED:
             turn.launch(each, patience=patience_of(turn, each))
-
-
-def unsure_ways_back(turn: Turn) -> None:
-    """What is stopped in the middle may have been done: it is taken back with the rest."""
-    for each in turn.activities.values():
-        begun = each.phase in {Phase.FLYING, Phase.STUCK}  # a child takes itself back
-        if begun and not each.undoes and way_back(turn, each.state, each.branch) is not None:
-            turn.done.append(Done(each.step, each.state, each.branch))
 
 
 def go(turn: Turn, to: str | None) -> None:
@@ -106,7 +99,7 @@ def _pause_before_next(turn: Turn, activity: Activity, trouble: Trouble, retry: 
             phase=Phase.PAUSING,
             attempt=activity.attempt + 1,
             # An attempt of unknown outcome may have worked: its key, asked again, tells.
-            keyed=activity.keyed if trouble.unsure else activity.attempt + 1,
+            keyed=activity.keyed if activity.unsure else activity.attempt + 1,
             due=turn.now + round(pause * 1000),
         )
     )
@@ -145,7 +138,7 @@ def _retry_of(turn: Turn, activity: Activity) -> d.Retry | None:
 
 def _work_of(turn: Turn, activity: Activity) -> d.State | d.Branch | d.Undo | None:
     if activity.undoes:
-        return way_back(turn, activity.state, activity.branch)
+        return turn.way_back(activity.state, activity.branch)
     state = turn.definition.states[activity.state]
     if activity.branch and isinstance(state.action, d.ParallelAction):
         return state.action.branches.get(activity.branch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from mimo.errors import Busy, Conflict, InvalidArguments, NotFound
@@ -17,7 +18,6 @@ from mimo.services.procedures.outcomes import (
     launch_queued,
     patience_of,
     time_passed,
-    unsure_ways_back,
 )
 from mimo.services.procedures.runs import Activity, Letter, Phase, Status, Trouble
 from mimo.services.procedures.turn import Turn
@@ -101,7 +101,6 @@ def interrupted(turn: Turn, asked: Interrupt) -> None:
         return
     turn.tell("interrupted", detail={"rollback": asked.rollback})
     if asked.rollback:
-        unsure_ways_back(turn)
         turn.interrupted, turn.paused_at = False, None
         fail_run(turn, Trouble("interrupted", "it was interrupted", retry=False))
         return
@@ -124,6 +123,9 @@ def again(turn: Turn, state: str | None) -> None:
             raise Conflict(f"a run that is {turn.status.value} is not tried again; say from which state to")
         if turn.definition.states[turn.state].terminal is not None:
             raise Conflict(f"it ended in {turn.state}; say from which state to try again")
+        if flying := [each for each in turn.activities.values() if each.phase is Phase.FLYING]:
+            _take_up(turn, flying)
+            return
         state = turn.state
     if state not in turn.definition.states:
         raise NotFound(f"no state {state[:64]!r}; there are: {', '.join(turn.definition.states)[:300]}")
@@ -159,7 +161,8 @@ def recovered(turn: Turn) -> None:
             continue
         elif each.phase is Phase.QUEUED or (each.phase is Phase.FLYING and each.repeat):
             turn.tell("recovered", state=each.state, step=each.step, attempt=each.attempt)
-            turn.launch(each, patience=patience_of(turn, each))
+            doubt = each if each.phase is Phase.QUEUED else replace(each, unsure=True)
+            turn.launch(doubt, patience=patience_of(turn, each))
         elif each.phase is Phase.FLYING:
             stuck(turn, each, LOST)
 
@@ -180,8 +183,20 @@ def _settle(turn: Turn, activity: Activity, told: Signalled) -> None:
     elif activity.undoes:
         raise Conflict("a compensation that failed is done again (retry), or told as done")
     else:
-        settled = turn.put(replace(activity, phase=Phase.WAITING))
+        settled = turn.put(replace(activity, phase=Phase.WAITING, unsure=False))
         failed(turn, settled, Trouble("settled", str(told.data or "told to have failed")[:1000], retry=False))
+
+
+def _take_up(turn: Turn, flying: Sequence[Activity]) -> None:
+    """What an interruption stopped in the middle is done again if that is harmless, under its key."""
+    if harmful := next((each for each in flying if not each.repeat), None):
+        state = harmful.state
+        raise Conflict(
+            f"{state} was under way when it was interrupted, and whether it was done is not known: resume, and say"
+            f" by a signal what became of it; or retry with state {state!r}, which does it again"
+        )
+    turn.tell("again", state=turn.state)
+    resumed(turn)
 
 
 def _launch_again(turn: Turn, activity: Activity) -> None:
@@ -189,7 +204,9 @@ def _launch_again(turn: Turn, activity: Activity) -> None:
         del turn.activities[activity.step]
         next_undo(turn)
         return
-    anew = replace(activity, attempt=activity.attempt + 1, keyed=activity.attempt + 1, trouble=None)
+    # Who asks for it vouches for that it was not done.
+    number = activity.attempt + 1
+    anew = replace(activity, attempt=number, keyed=number, unsure=False, trouble=None)
     if "tool" in activity.call:
         turn.launch(anew, patience=patience_of(turn, activity))
     else:

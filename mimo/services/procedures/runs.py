@@ -64,10 +64,16 @@ class Activity:
     keyed: int = 1  # the attempt that the key names: after an attempt of unknown outcome it stays
     due: int | None = None  # milliseconds since 1970: the end of the pause, the wait, or the patience
     repeat: bool = False  # harmless to do twice
+    unsure: bool = False  # an attempt before this one may have had its effect
     call: Mapping[str, Any] | None = None  # what is called, with its arguments as they were rendered
     events: Sequence[str] = ()
     prompt: str = ""
     trouble: Trouble | None = None
+
+    @property
+    def may_be_done(self) -> bool:
+        """Whether it may have had its effect, as far as anybody knows. A child takes itself back."""
+        return self.unsure or self.phase is Phase.FLYING or self.phase is Phase.STUCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +192,7 @@ def from_json(id_: int, status: str, told: Mapping[str, Any], context: Context) 
 
 def _activity_json(each: Activity) -> dict[str, Any]:
     told: dict[str, Any] = {"step": each.step, "state": each.state, "phase": each.phase.value}
-    for name in ("branch", "undoes", "due", "repeat", "call", "prompt"):
+    for name in ("branch", "undoes", "due", "repeat", "unsure", "call", "prompt"):
         value = getattr(each, name)
         if value or (value is not None and name == "due"):
             told[name] = value

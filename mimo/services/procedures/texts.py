@@ -79,7 +79,7 @@ def run_text(row: Row, run: Run, definition: Definition) -> str:
             case Phase.STUCK:
                 said = "" if each.trouble is None else f": {each.trouble.message}"
                 lines.append(
-                    f"needs attention in {each.state}{said}. signal done (with data) or error says what became of it; retry does it again."
+                    f"needs attention in {each.state}{said}. signal done (with data) or error says what became of it; retry, if it was not done, does it again."
                 )
             case Phase.WAITING if each.prompt:
                 lines.append(f"awaits approval: {each.prompt} (signal approved or rejected)")

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from mimo.services.procedures.definition import Definition
+from mimo.services.procedures.definition import Definition, ParallelAction, Undo
 from mimo.services.procedures.happenings import Act, Advanced, Bear, Entry, Intent, Stop
-from mimo.services.procedures.runs import ENDED, Activity, Phase, Run, Status, Trouble, to_json
+from mimo.services.procedures.runs import ENDED, Activity, Done, Phase, Run, Status, Trouble, to_json
 from mimo.services.procedures.written import written
 
 PREVIEW = 500  # characters of a result that the history shows
@@ -84,14 +84,37 @@ class Turn:
         return activity
 
     def take_off(self, activity: Activity) -> None:
-        """It is over, one way or another. Whoever still works on it is told to stop."""
+        """It is over, one way or another. Whoever still works on it is told to stop; what it may have done is
+        taken back with the rest."""
         if activity.phase is Phase.LEAVING:
             return
         del self.activities[activity.step]
+        if activity.may_be_done:
+            self.keep_in_doubt(activity)
         if activity.phase in {Phase.FLYING, Phase.CHILD}:
             self.intend(Stop(activity.step, activity.attempt, rollback=True))
         if activity.phase is Phase.CHILD:
             self.put(replace(activity, phase=Phase.LEAVING, due=None))
+
+    def keep_in_doubt(self, activity: Activity) -> None:
+        """It may have been done: if there is a way back, it is gone."""
+        if activity.undoes or self.way_back(activity.state, activity.branch) is None:
+            return
+        self.done.append(Done(activity.step, activity.state, activity.branch))
+        self.tell(
+            "unsure",
+            state=activity.state,
+            step=activity.step,
+            attempt=activity.attempt,
+            detail={"message": "it may have been done, and is taken back if the rest is"},
+        )
+
+    def way_back(self, state: str, branch: str) -> Undo | None:
+        """How what was done there is taken back."""
+        where = self.definition.states[state]
+        if branch and isinstance(where.action, ParallelAction):
+            return where.action.branches[branch].compensate
+        return where.compensate
 
     def take_all_off(self) -> None:
         for each in list(self.activities.values()):

@@ -73,6 +73,7 @@ class Hand:
         self.done: list[str] = []
         self.keys: list[str | None] = []
         self.failing: dict[str, list[Exception]] = {}  # what -> the errors of its next calls
+        self.losing: dict[str, list[Exception]] = {}  # the same, of calls that are done before
         self.held: dict[str, trio.Event] = {}  # what -> until when its calls last
         self.begun: dict[str, trio.Event] = {}
         self.answers: dict[str, Any] = {}
@@ -87,11 +88,16 @@ class Hand:
             raise self.failing[asked.what].pop(0)
         self.done.append(asked.what)
         self.keys.append(call.key)
+        if self.losing.get(asked.what):
+            raise self.losing[asked.what].pop(0)
         given = self.answers.get(asked.what, {"what": asked.what, "number": asked.number})
         return given if isinstance(given, Answer) else Answer.text("done", data=given)
 
     def fail(self, what: str, *errors: Exception) -> None:
         self.failing[what] = list(errors)
+
+    def lose(self, what: str, *errors: Exception) -> None:
+        self.losing[what] = list(errors)
 
     def hold(self, what: str) -> trio.Event:
         self.begun[what] = trio.Event()

@@ -138,7 +138,7 @@ async def test_an_error_goes_to_its_transition_which_can_tell_its_kind(
 async def test_a_failed_attempt_is_repeated_after_a_pause_that_doubles_and_then_succeeds(
     house: Any, autojump_clock: Clock
 ) -> None:
-    house.hand.fail("a", Unavailable("away"), Unavailable("away still"))
+    house.hand.fail("a", Unavailable("away", done=False), Unavailable("away still", done=False))
     await house.define({"a": step("a", "ok", retry={"attempts": 3, "backoff": 60})})
     began = trio.current_time()
     run = await house.start()
@@ -152,7 +152,7 @@ async def test_a_failed_attempt_is_repeated_after_a_pause_that_doubles_and_then_
 async def test_when_its_attempts_are_used_up_the_error_goes_its_way(
     house: Any, autojump_clock: Clock
 ) -> None:
-    house.hand.fail("a", *(Unavailable("away") for _ in range(5)))
+    house.hand.fail("a", *(Unavailable("away", done=False) for _ in range(5)))
     await house.define(
         {"a": step("a", "ok", {"event": "error", "to": "b"}, retry={"attempts": 2}), "b": step("b", "ok")}
     )
@@ -162,7 +162,7 @@ async def test_when_its_attempts_are_used_up_the_error_goes_its_way(
 
 
 async def test_what_the_caller_did_wrong_is_not_repeated(house: Any, autojump_clock: Clock) -> None:
-    house.hand.fail("a", InvalidArguments("never right"), Unavailable("not reached"))
+    house.hand.fail("a", InvalidArguments("never right"), Unavailable("not reached", done=False))
     await house.define({"a": step("a", "ok", retry={"attempts": 5})})
     told = await house.ended(await house.start())
     assert (told["status"], told["error"]["kind"]) == ("failed", "invalid_arguments")

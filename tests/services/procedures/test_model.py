@@ -29,7 +29,7 @@ from mimo.services.procedures.happenings import (
     Signalled,
     TimePassed,
 )
-from mimo.services.procedures.runs import ENDED, Status, Trouble, from_json, to_json
+from mimo.services.procedures.runs import ENDED, Phase, Status, Trouble, from_json, to_json
 
 LENGTH, ATTEMPTS, PAUSE = 4, 2, 10_000
 NAMES = [f"s{n}" for n in range(LENGTH)]
@@ -79,6 +79,8 @@ class Chain(RuleBasedStateMachine):
         self.back = False
         self.stuck = False
         self.held = False
+        self.unsure = False  # whether the step that is tried may have been done by an attempt before
+        self.doubt: set[str] = set()  # what may have been done, and is taken back
         self.place = True
         self.run = new_run(1, "uid", CHAIN, {}, self.now)
         self.happens(Began())
@@ -115,21 +117,44 @@ class Chain(RuleBasedStateMachine):
             self.done.pop()
         else:
             self.done.append(self.left.pop(0))
-        self.tries = 0
+        self.tries, self.unsure = 0, False
         self.happens(self.old[-1])
 
     @precondition(lambda self: bool(self.flying))
-    @rule(retry=st.booleans())
-    def fails(self, retry: bool) -> None:
+    @rule(retry=st.booleans(), unsure=st.booleans(), applied=st.booleans())
+    def fails(self, retry: bool, unsure: bool, applied: bool) -> None:
+        """`unsure`: nobody knows whether it was done; `applied`: it was."""
         (act,) = self.flying.values()
+        if unsure and applied:
+            self.effect(act)
         del self.flying[act.step]
-        self.old.append(Failed(act.step, act.attempt, Trouble("x", "no", retry=retry)))
+        self.old.append(Failed(act.step, act.attempt, Trouble("x", "no", retry=retry, unsure=unsure)))
         self.tries += 1
+        self.unsure = not self.back and (self.unsure or unsure)
         if self.back:
             self.stuck = True
         elif not retry or self.tries >= ATTEMPTS:
-            self.back, self.tries = True, 0
+            self.turns_back()
         self.happens(self.old[-1])
+
+    def turns_back(self) -> None:
+        if self.unsure:
+            self.doubt.add(self.left[0])
+            self.done.append(self.left[0])
+        self.back, self.tries, self.unsure = True, 0, False
+
+    def nobody_hears(self) -> None:
+        """What is in flight goes on alone, or not."""
+        self.unsure = not self.back and (self.unsure or bool(self.flying))
+        self.flying.clear()
+
+    @precondition(lambda self: not self.back and not self.ended())
+    @rule()
+    def is_called_off(self) -> None:
+        self.nobody_hears()
+        self.turns_back()
+        self.held = False
+        self.happens(Interrupt(rollback=True))
 
     @rule(seconds=st.sampled_from([0, 1, 30]))
     def time_passes(self, seconds: int) -> None:
@@ -142,7 +167,7 @@ class Chain(RuleBasedStateMachine):
         for act in self.flying.values():
             if applied:
                 self.effect(act)
-        self.flying.clear()
+        self.nobody_hears()
         row = json.loads(json.dumps([to_json(self.run), self.run.context]))
         again = from_json(1, self.run.status.value, *row)
         assert again == self.run or json.dumps(to_json(again)) == json.dumps(to_json(self.run))
@@ -167,7 +192,7 @@ class Chain(RuleBasedStateMachine):
     @rule()
     def there_is_a_place(self) -> None:
         self.place = True
-        self.happens(Granted())
+        assert not self.happens(Granted()).run.needs_place
 
     @rule(event=st.sampled_from(["go", "stop"]))
     def somebody_signals(self, event: str) -> None:
@@ -185,7 +210,7 @@ class Chain(RuleBasedStateMachine):
             return
         self.happens(Interrupt() if interrupt else Pause())
         if interrupt:
-            self.flying.clear()
+            self.nobody_hears()
         self.held = True
 
     @precondition(lambda self: self.held)
@@ -213,6 +238,8 @@ class Chain(RuleBasedStateMachine):
         assert [each.state for each in self.run.done] == self.done
         assert len(self.run.activities) <= 1
         assert self.run.holds_place == bool(self.flying) or self.run.interrupted
+        queued = any(each.phase is Phase.QUEUED for each in self.run.activities)
+        assert self.run.needs_place is (queued and not self.held)
         # The end itself begins nothing, so who stands still comes to it, too; taking back has to be begun.
         over = (not self.done and not self.held) if self.back else not self.left
         assert self.ended() is over, (self.run.status, self.back, self.done, self.left)
@@ -230,7 +257,7 @@ class Chain(RuleBasedStateMachine):
             return
         count = Counter(self.effects)
         for name in NAMES:
-            taken_back = self.back and name not in self.left
+            taken_back = self.back and (name not in self.left or name in self.doubt)
             assert count[name] >= 1 or name in self.left
             assert (count[f"not {name}"] >= 1) is taken_back
 

@@ -78,6 +78,8 @@ class Fork(RuleBasedStateMachine):
         self.undone: list[str] = []
         self.tries = Counter[str]()
         self.broken = False
+        self.over: set[str] = set()
+        self.unsure: set[str] = set()  # what may have been done by an attempt before
         self.run = new_run(1, "uid", FORK, {}, self.now)
         self.happens(Began())
 
@@ -108,19 +110,44 @@ class Fork(RuleBasedStateMachine):
             self.undone.append(self.done.pop())
         else:
             self.done.append(what)
+            self.over.add(what)
+            self.unsure.discard(what)
+            self.joins()
         self.old.append(Finished(act.step, act.attempt, what))
         self.happens(self.old[-1])
 
     @precondition(lambda self: any(act.arguments["what"] in NAMES for act in self.flying.values()))
-    @rule(data=st.data(), retry=st.booleans())
-    def one_fails(self, data: st.DataObject, retry: bool) -> None:
+    @rule(data=st.data(), retry=st.booleans(), unsure=st.booleans(), applied=st.booleans())
+    def one_fails(self, data: st.DataObject, retry: bool, unsure: bool, applied: bool) -> None:
+        """`unsure`: nobody knows whether it was done; `applied`: it was."""
         forward = sorted(step for step, act in self.flying.items() if act.arguments["what"] in NAMES)
         act = self.flying.pop(data.draw(st.sampled_from(forward)))
         name = str(act.arguments["what"])
         self.tries[name] += 1
-        self.broken = self.broken or not retry or self.tries[name] >= ATTEMPTS
-        self.old.append(Failed(act.step, act.attempt, Trouble("x", "no", retry=retry)))
+        if unsure:
+            self.unsure.add(name)
+            if applied:
+                self.effect(act)
+        if not retry or self.tries[name] >= ATTEMPTS:
+            self.broken = True
+            self.in_doubt(name)
+            self.joins()
+        self.old.append(Failed(act.step, act.attempt, Trouble("x", "no", retry=retry, unsure=unsure)))
         self.happens(self.old[-1])
+
+    def in_doubt(self, name: str) -> None:
+        self.over.add(name)
+        if name in self.unsure:
+            self.unsure.discard(name)
+            self.done.append(name)
+
+    def joins(self) -> None:
+        """Once one is broken, what is not in flight is not begun any more."""
+        if self.broken:
+            flying = {act.arguments["what"] for act in self.flying.values()}
+            for name in NAMES:
+                if name not in flying and name not in self.over:
+                    self.in_doubt(name)
 
     @rule(seconds=st.sampled_from([0, 1, 30]))
     def time_passes(self, seconds: int) -> None:
@@ -133,6 +160,8 @@ class Fork(RuleBasedStateMachine):
         for number, act in enumerate(self.flying.values()):
             if number in applied:
                 self.effect(act)
+            if act.arguments["what"] in NAMES:
+                self.unsure.add(str(act.arguments["what"]))
         self.flying.clear()
         row = json.loads(json.dumps([to_json(self.run), self.run.context]))
         self.run = from_json(1, self.run.status.value, *row)

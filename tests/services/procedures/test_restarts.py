@@ -112,7 +112,7 @@ async def test_waits_retries_events_and_approvals_outlast_a_restart(idle: Any, a
             },
             name="asked",
         )
-        idle.hand.fail("one", Unavailable("away"))
+        idle.hand.fail("one", Unavailable("away", done=False))
         waiting, again, asked = [await idle.start(name) for name in ("wait", "again", "asked")]
         await idle.until(again, "waiting")
         await idle.until(asked, "waiting", "b")
