@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 from mimo.cli.client import Daemon
@@ -67,8 +67,9 @@ def _destination(path: str) -> Generator[BinaryIO]:
 def take_in(words: Words) -> int:
     """Line by line; a bad line is told by its number and does not keep the others out."""
     path = words.text("FILE", "-")
-    added = known = 0
+    added = known = redacted = 0
     bad: list[dict[str, Any]] = []
+    promised: list[dict[str, int]] = []
     with _source(path) as (source, size), Daemon(words.home, start=True) as daemon:
         number = read = 0
         for batch in _batches(source):
@@ -82,16 +83,42 @@ def take_in(words: Words) -> int:
             added += result["added"]
             known += result["known"]
             bad += result["errors"]
+            redacted += result["redacted"]
+            promised += result["promised"]
             progress(read, size, f"imported {number}")
         progress_over()
+    bad += _broken_off(promised, number)
     if words.has("json"):
-        say_json({"added": added, "known": known, "errors": bad, "dry_run": words.has("dry-run")})
+        say_json(
+            {
+                "added": added,
+                "known": known,
+                "errors": bad,
+                "redacted": redacted,
+                "dry_run": words.has("dry-run"),
+            }
+        )
     else:
         would = "would be " if words.has("dry-run") else ""
         say(f"{added} {would}added, {known} known already, {len(bad)} not understood")
+        if redacted:
+            say(f"secrets were taken out of {redacted}")
         for error in bad[:20]:
             note(f"line {error['line']}: {error['message']}")
     return FAILED if bad else OK
+
+
+def _broken_off(promised: Sequence[Mapping[str, int]], last: int) -> list[dict[str, Any]]:
+    """Exports, of which several may follow one another, that have fewer lines than they say."""
+    ends = [*(each["line"] for each in promised[1:]), last + 1]
+    return [
+        {
+            "line": each["line"],
+            "message": f"this export says that it has {each['lines']} lines, and {end - each['line']} came: it is not whole",
+        }
+        for each, end in zip(promised, ends, strict=False)
+        if end - each["line"] < each["lines"]
+    ]
 
 
 @contextlib.contextmanager

@@ -217,7 +217,8 @@ def test_an_export_that_breaks_off_leaves_no_file(inside: Run, scripted: Script,
 def test_an_import_tells_bad_lines_by_their_number(inside: Run, scripted: Script, tmp_path: Path) -> None:
     def take(params: dict[str, Any]) -> dict[str, Any]:
         bad = [{"line": params["first"], "message": "no JSON"}] if params["first"] > 1 else []
-        return {"result": {"added": len(params["lines"]) - len(bad), "known": 0, "errors": bad}}
+        added = len(params["lines"]) - len(bad)
+        return {"result": {"added": added, "known": 0, "errors": bad, "redacted": 1, "promised": []}}
 
     peer = scripted({"mimo/import": take})
     source = tmp_path / "in.jsonl"
@@ -228,13 +229,39 @@ def test_an_import_tells_bad_lines_by_their_number(inside: Run, scripted: Script
         "added": 699,
         "known": 0,
         "errors": 0,
+        "redacted": 2,
         "dry_run": False,
     }
     assert [len(params["lines"]) for _, params in peer.requests] == [500, 200]
     told = inside("import", str(source), "--dry-run")
     assert "699 would be added" in told.stdout
     assert "line 501: no JSON" in told.stderr
+    assert "secrets were taken out of 2" in told.stdout
     assert inside("import", str(tmp_path / "none")).returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("promised", "code", "said"),
+    [
+        ([{"line": 1, "lines": 3}], 0, ""),
+        ([{"line": 1, "lines": 0}], 0, ""),
+        ([{"line": 1, "lines": 5}], 1, "line 1: this export says that it has 5 lines, and 3 came"),
+        ([{"line": 1, "lines": 1}, {"line": 2, "lines": 2}], 0, ""),  # one behind the other
+        (
+            [{"line": 1, "lines": 2}, {"line": 2, "lines": 2}],
+            1,
+            "line 1: this export says that it has 2 lines",
+        ),
+    ],
+)
+def test_an_import_that_is_not_whole_says_so_and_fails(
+    inside: Run, scripted: Script, promised: list[dict[str, int]], code: int, said: str
+) -> None:
+    nothing: dict[str, Any] = {"added": 0, "known": 0, "errors": [], "redacted": 0, "promised": promised}
+    scripted({"mimo/import": lambda _: {"result": nothing}})
+    told = inside("import", "-", given="{}\n{}\n{}\n")
+    assert told.returncode == code
+    assert said in told.stderr
 
 
 NOTES = {

@@ -341,6 +341,8 @@ async def test_what_is_exported_can_be_imported(door: Open) -> None:
     assert took.json()["added"] == 0
     assert took.json()["known"] >= 20
     assert took.json()["errors"][0]["line"] == len(lines.splitlines()) + 1
+    torn = await door.client.post("/v1/memories/import", content=lines[: len(lines) // 2], headers=sent)
+    assert "this export says that it has 23 lines" in str(torn.json()["errors"])
 
 
 async def test_a_stream_that_cannot_begin_is_an_error_like_others(

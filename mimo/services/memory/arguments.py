@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
+from mimo.services.memory.secrets import kind_of_secret, redactor
 from mimo.tool import Arguments
 
 LONGEST_CONTENT = 100_000  # bytes
@@ -37,6 +38,12 @@ def _name(name: str) -> str:
     return name
 
 
+def _key(key: str) -> str:
+    if kind := kind_of_secret(key):
+        raise ValueError(f"it holds a secret ({kind}), and a key is kept as it is; choose another")
+    return key
+
+
 def _text(text: str) -> str:
     _whole(text)
     if not text.strip():
@@ -61,6 +68,7 @@ Tag: TypeAlias = Annotated[str, Field(max_length=100), AfterValidator(_tag)]
 Tags: TypeAlias = Annotated[list[Tag], Field(max_length=MOST_TAGS)]
 Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_name)]
 Namespace: TypeAlias = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_space)]
+Key: TypeAlias = Annotated[str, Field(min_length=1, max_length=150), AfterValidator(_key)]
 Importance: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 Id: TypeAlias = Annotated[str, Field(min_length=2, max_length=40)]
 Ids: TypeAlias = Annotated[list[Id], Field(min_length=1, max_length=100)]
@@ -112,9 +120,7 @@ class Add(Arguments):
     namespace: Namespace | None = Field(
         default=None, description='default: this project; "user" for what is about the person'
     )
-    key: Annotated[str, Field(min_length=1, max_length=150)] | None = Field(
-        default=None, description="same key: done once"
-    )
+    key: Key | None = Field(default=None, description="same key: done once")
     format: Format = "text"
     # Whoever says one thing may say all of it; agents are shown only what they need.
     reference: SkipJsonSchema[Name | None] = None
@@ -196,8 +202,19 @@ class Edit(Arguments):
     target: Id | None = None
     relation: Annotated[str, Field(pattern=r"^[a-z][a-z_]{1,39}$")] = "related"
     namespace: SkipJsonSchema[Namespace | None] = None  # of undo: where; else wherever it was
-    key: Annotated[str, Field(min_length=1, max_length=150)] | None = None
+    key: Key | None = None
     format: Format = "text"
+
+    @model_validator(mode="after")
+    def _no_secret_in_tags(self) -> Self:
+        # Of what is said once a part is blotted out; who only tags can say it again. Taken away may be any tag.
+        if self.tags and self.action != "untag":
+            redact = redactor(self.tags)
+            if found := [kind for tag in self.tags for kind in redact(tag).found]:
+                raise ValueError(
+                    f"tags: one holds a secret ({found[0]}), and tags are shown; nothing was changed"
+                )
+        return self
 
 
 class Context(Arguments):

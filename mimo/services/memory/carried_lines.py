@@ -14,10 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from mimo.errors import InvalidArguments
 from mimo.services.memory import decay
 from mimo.services.memory.arguments import Importance, Kind, Name, Namespace, Tags, Text
+from mimo.services.memory.blotting import Blotting
 from mimo.services.memory.drafts import IMPORTANCE, USUAL_IMPORTANCE
 from mimo.services.memory.moments import moment, shown
 from mimo.services.memory.names import name_of, number_of
-from mimo.services.memory.secrets import redact
 from mimo.storage.engrams.engram import Engram, Origin
 from mimo.storage.engrams.history import Happened
 from mimo.storage.engrams.take_in import Days, Header, Thing
@@ -227,7 +227,7 @@ def _read(value: Mapping[str, Any], namespace: str, now: int) -> Thing:
             raise InvalidArguments(
                 f"an export of version {value['mimo_export']!r}; this mimo reads version {VERSION}"
             )
-        return Header(VERSION)
+        return Header(VERSION, _promised(value))
     match value.get("t", "memory"):
         case "days":
             return Days(tuple(_DAYS.validate_python(value).days))
@@ -243,6 +243,13 @@ def _read(value: Mapping[str, Any], namespace: str, now: int) -> Thing:
             return _read_memory(_MEMORY.validate_python(value), namespace, now)
         case other:
             raise InvalidArguments(f"a line of an unknown kind {str(other)[:40]!r}")
+
+
+def _promised(value: Mapping[str, Any]) -> int:
+    """How many lines a header says that there are: itself, the days, and what it counts. 0 if it does not say."""
+    numbers = [value.get(name) for name in ("namespaces", "memories", "ties")]
+    counted = [number for number in numbers if isinstance(number, int) and 0 <= number < 1 << 53]
+    return 2 + sum(counted) if len(counted) == len(numbers) else 0
 
 
 def _read_memory(it: _Memory, namespace: str, now: int) -> Carried:
@@ -262,34 +269,38 @@ def _read_memory(it: _Memory, namespace: str, now: int) -> Carried:
         raise InvalidArguments("a position has a meaning only within a session")
     if (it.state == "working") != (it.expires_at is not None) and it.state in {"working", "live"}:
         raise InvalidArguments("working memory has a time when it expires, and what is live has none")
+    texts = Blotting(it.content, it.tags, [each.before for each in it.history if each.before])
+    name = texts.name
     origins = tuple(
         Origin(
-            o.reference,
-            o.client,
-            o.tool,
+            texts.maybe(o.reference),
+            name(o.client),
+            name(o.tool),
             o.trust,
-            o.session,
+            texts.maybe(o.session),
             o.position,
             moment(o.created_at, "origins.created_at"),
             moment(o.stored_at, "origins.stored_at"),
         )
         for o in it.origins
     )
-    first = Origin(it.reference, it.client, it.tool, it.trust, it.session, it.position, created_at, stored_at)
+    who, tool, session = name(it.client), name(it.tool), texts.maybe(it.session)
+    first = Origin(
+        texts.maybe(it.reference), who, tool, it.trust, session, it.position, created_at, stored_at
+    )
     engram = Engram(
         id=0 if it.id is None else number_of(it.id),
         namespace=it.namespace or namespace,
         state=it.state,
         state_since=at(it.state_since, "state_since"),
-        # What mimo wrote itself has been looked through already.
-        content=it.content if it.id is not None else redact(it.content).text,
+        content=texts.text(it.content),
         kind=it.kind,
         importance=importance,
         protected=it.protected,
-        session=it.session,
+        session=session,
         position=it.position,
-        client=it.client,
-        tool=it.tool,
+        client=who,
+        tool=tool,
         trust=it.trust,
         created_at=created_at,
         stored_at=stored_at,
@@ -302,16 +313,23 @@ def _read_memory(it: _Memory, namespace: str, now: int) -> Carried:
         accessed_day=0,
         access_count=it.access_count,
         decay_rate=decay.rate(importance) if it.decay_rate is None else float(it.decay_rate),
-        tags=tuple(dict.fromkeys(it.tags)),
+        tags=tuple(dict.fromkeys(map(texts.text, it.tags))),
         origins=origins or (first,),
     )
     history = tuple(
         Happened(
-            0, 0, each.action, each.op, moment(each.at, "history.at"), each.actor, each.before, each.undone
+            0,
+            0,
+            each.action,
+            each.op,
+            moment(each.at, "history.at"),
+            name(each.actor),
+            None if each.before is None else texts.before(each.before),
+            each.undone,
         )
         for each in it.history
     )
-    return Carried(engram, it.accessed_day, history)
+    return Carried(engram, it.accessed_day, history, tuple(texts.found))
 
 
 def _maybe(at: int | None) -> str | None:

@@ -12,7 +12,7 @@ from mimo.services.memory import decay
 from mimo.services.memory.arguments import LONGEST_CONTENT, Item
 from mimo.services.memory.moments import AHEAD_MS, moment
 from mimo.services.memory.names import number_of
-from mimo.services.memory.secrets import Redacted, redactor
+from mimo.services.memory.secrets import Redacted, kind_of_secret, redactor
 from mimo.services.memory.words import extra_of
 from mimo.storage.engrams.add import Draft
 from mimo.tool import Client, Trust
@@ -32,7 +32,7 @@ _TRUSTS = [trust.value for trust in Trust]
 
 @dataclass(frozen=True, slots=True)
 class Drafted:
-    """A draft, and what was taken out of its text."""
+    """A draft, and what was taken out of its text and its tags."""
 
     draft: Draft
     redacted: tuple[str, ...] = ()
@@ -45,10 +45,11 @@ def drafted(items: Sequence[Item], client: Client, now: int) -> list[Drafted]:
         InvalidArguments: one does not fit; the message says which, and why.
     """
     done: list[Drafted] = []
-    redact = redactor([item.content for item in items])
+    redact = redactor([text for item in items for text in (item.content, *item.tags)])
     for index, item in enumerate(items):
         where = f"items[{index}]." if len(items) > 1 else ""
-        done.append(_drafted(item, redact(item.content), client, now, where))
+        tags = [redact(tag) for tag in item.tags]
+        done.append(_drafted(item, redact(item.content), tags, client, now, where))
     return done
 
 
@@ -61,7 +62,22 @@ def content_hash(content: str) -> bytes:
     return hashlib.sha256((text[:1].lower() + text[1:]).encode()).digest()
 
 
-def _drafted(item: Item, clean: Redacted, client: Client, now: int, where: str) -> Drafted:
+def refuse_secret(name: str | None, what: str) -> None:
+    """By a name its caller finds a thing again, so nothing in it can be blotted out.
+
+    Raises:
+        InvalidArguments: it holds a secret.
+    """
+    if name is not None and (kind := kind_of_secret(name)):
+        raise InvalidArguments(
+            f"{what} holds a secret ({kind}): it is kept as it is and shown, so choose another; nothing was stored",
+            fields=[what],
+        )
+
+
+def _drafted(
+    item: Item, clean: Redacted, clean_tags: Sequence[Redacted], client: Client, now: int, where: str
+) -> Drafted:
     if len(clean.text.encode()) > LONGEST_CONTENT:
         raise InvalidArguments(
             f"{where}content is longer than {LONGEST_CONTENT:,} bytes with its secrets named; split it"
@@ -79,7 +95,14 @@ def _drafted(item: Item, clean: Redacted, client: Client, now: int, where: str) 
     if item.position is not None and session is None:
         raise InvalidArguments(f"{where}position has a meaning only within a session; give session, too")
     supersedes = [item.supersedes] if isinstance(item.supersedes, str) else item.supersedes
-    tags = tuple(dict.fromkeys(item.tags))
+    for name, what in (
+        (item.reference, "reference"),
+        (item.session, "session"),
+        (who, "source"),
+        (tool, "source"),
+    ):
+        refuse_secret(name, f"{where}{what}")
+    tags = tuple(dict.fromkeys(tag.text for tag in clean_tags))
     draft = Draft(
         content=clean.text,
         content_hash=content_hash(clean.text),
@@ -100,7 +123,7 @@ def _drafted(item: Item, clean: Redacted, client: Client, now: int, where: str) 
         expires_at=None if item.ttl is None else now + round((item.ttl or WORKING_SECONDS) * 1000),
         supersedes=tuple(number_of(name) for name in supersedes),
     )
-    return Drafted(draft, clean.found)
+    return Drafted(draft, sum((tag.found for tag in clean_tags), clean.found))
 
 
 def checked_validity(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 
-from mimo.errors import NotFound
+from mimo.errors import InvalidArguments, NotFound
+from mimo.services.memory.drafts import refuse_secret
 from mimo.storage.database import Database
 from mimo.storage.engrams.engram import namespaces
 from mimo.tool import Client
@@ -39,5 +40,18 @@ async def require(database: Database, name: str) -> None:
 
 
 def writable(said: str | None, client: Client) -> str:
-    """Where to write. A namespace begins with what is stored in it."""
-    return client.namespace if said is None or said == EVERYWHERE else said
+    """Where to write. A namespace begins with what is stored in it.
+
+    Raises:
+        InvalidArguments: it is no place that a thing can be in, or its name holds a secret.
+    """
+    if said is None:
+        return client.namespace
+    if said == EVERYWHERE:
+        raise InvalidArguments(
+            f'namespace "*" is every one, and a memory is in one; leave it out for {client.namespace!r},'
+            f" or say {USER!r} for what is about the person",
+            fields=["namespace"],
+        )
+    refuse_secret(said, "namespace")
+    return said

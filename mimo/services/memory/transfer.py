@@ -18,8 +18,8 @@ from mimo.services.memory.moments import now_ms
 from mimo.services.memory.spaces import require
 from mimo.services.memory.words import extra_of
 from mimo.storage.database import Database
-from mimo.storage.engrams.take_in import ADDED, KNOWN, NOT_COUNTED, Thing, take_in_all
-from mimo.storage.engrams.transfer import carried, counts, days, places, ties
+from mimo.storage.engrams.take_in import ADDED, KNOWN, NOT_COUNTED, Header, Thing, take_in_all
+from mimo.storage.engrams.transfer import Carried, carried, counts, days, places, ties
 from mimo.tool import Client, Json, JsonObject
 
 Tell: TypeAlias = Callable[[str, JsonObject], Awaitable[None]]
@@ -76,7 +76,11 @@ class Transfer:
             yield carried_lines.tie_line(tie)
 
     async def take_in(self, params: JsonObject, client: Client) -> Json:
-        """`{"lines": [...], "first": 1, "dry_run": false}`: how many were added, how many known, and which are wrong."""
+        """`{"lines": [...], "first": 1, "dry_run": false}`: how many were added, how many known, and which are wrong.
+
+        `promised` are the first lines of exports with how many lines they say that there are: whoever sends
+        the last one knows whether they came. `redacted` counts what a secret was taken out of.
+        """
         lines: Any = params.get("lines")
         if not isinstance(lines, list) or not all(isinstance(each, str) for each in cast("list[Any]", lines)):
             raise InvalidArguments('mimo/import takes {"lines": ["...", ...]}')
@@ -109,4 +113,10 @@ class Transfer:
             "added": outcomes.count(ADDED),
             "known": outcomes.count(KNOWN),
             "errors": sorted(errors, key=lambda error: cast("int", error["line"])),
+            "redacted": sum(isinstance(thing, Carried) and bool(thing.redacted) for thing in wanted),
+            "promised": [
+                {"line": number, "lines": thing.lines}
+                for number, thing in zip(numbers, wanted, strict=True)
+                if isinstance(thing, Header)
+            ],
         }

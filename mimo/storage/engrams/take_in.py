@@ -18,9 +18,10 @@ from mimo.storage.sql import run, run_many, value
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The first line of an export."""
+    """The first line of an export, and how many lines that has."""
 
     version: int
+    lines: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,12 @@ from mimo.storage.sql import rows, value
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """An engram with all that befell it. `day` is the date of its last use."""
+    """An engram with all that befell it. `day` is the date of its last use; `redacted` is what was not taken in."""
 
     engram: Engram
     day: str | None
     history: tuple[Happened, ...] = ()
+    redacted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

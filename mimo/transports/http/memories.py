@@ -90,12 +90,19 @@ def memory_routes(
         except UnicodeDecodeError as error:
             raise InvalidArguments("the body is not UTF-8 text") from error
         dry = request.query.get("dry_run") == "true"
-        added, known, errors = 0, 0, list[Any]()
+        added, known, redacted, errors = 0, 0, 0, list[Any]()
+        promised = list[Any]()
         for start in range(0, len(lines), PORTION):
             portion = {"lines": lines[start : start + PORTION], "first": start + 1, "dry_run": dry}
             told: Any = await take_in(portion, request.client)
-            added, known, errors = added + told["added"], known + told["known"], errors + told["errors"]
-        return reply_json({"added": added, "known": known, "errors": errors})
+            added, known, redacted = added + told["added"], known + told["known"], redacted + told["redacted"]
+            errors, promised = errors + told["errors"], promised + told["promised"]
+        ends = [*(each["line"] for each in promised[1:]), len(lines) + 1]
+        for each, end in zip(promised, ends, strict=False):
+            if (came := end - each["line"]) < each["lines"]:
+                missing = f"this export says that it has {each['lines']} lines, and {came} came"
+                errors.append({"line": each["line"], "message": missing})
+        return reply_json({"added": added, "known": known, "errors": errors, "redacted": redacted})
 
     def one(method: str, path: str, name: str, summary: str, **more: Any) -> Operation:
         return Operation(method, path, name, summary, **more)

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from mimo.services.memory.secrets import redact
+from mimo.services.memory.secrets import Redacted, kind_of_secret, redact
 
 ALNUM = string.ascii_letters + string.digits
 HEX = "0123456789abcdef"
 BASE64 = ALNUM + "+/"
+WORDS = ["correct", "horse", "battery", "staple", "sunflower", "table", "orange"]
 
 
 def drawn(rng: random.Random, alphabet: str, length: int) -> str:
@@ -48,6 +49,29 @@ KINDS: dict[str, Callable[[random.Random], str]] = {
     "yaml": lambda r: r.choice(["password", "secret", "token"]) + ": " + drawn(r, ALNUM, 20),
     "spoken": lambda r: "the password is " + drawn(r, string.ascii_lowercase, 7) + drawn(r, string.digits, 3) + "!" + drawn(r, ALNUM, 2),
     "hex": lambda r: "api key: " + drawn(r, HEX, 32),
+    "pem in json": lambda r: '{"private_key": "' + pem(r, "").replace("\n", "\\n") + '\\n"}',
+    "linear": lambda r: "lin_" + "api_" + drawn(r, ALNUM, 40),
+    "notion": lambda r: r.choice(["sec" + "ret_", "nt" + "n_"]) + drawn(r, ALNUM, 43),
+    "new relic": lambda r: "NR" + "AK-" + drawn(r, string.ascii_uppercase + string.digits, 27),
+    "grafana": lambda r: "gl" + "sa_" + drawn(r, ALNUM, 32) + "_" + drawn(r, HEX, 8),
+    "doppler": lambda r: "dp" + ".pt." + drawn(r, ALNUM, 43),
+    "supabase": lambda r: "sb" + "p_" + drawn(r, HEX, 40),
+    "figma": lambda r: "fi" + "gd_" + drawn(r, ALNUM + "-_", 40),
+    "groq": lambda r: "gs" + "k_" + drawn(r, ALNUM, 52),
+    "tailscale": lambda r: "ts" + "key-" + r.choice(["auth-", "api-", ""]) + drawn(r, ALNUM, 12) + "-" + drawn(r, ALNUM, 32),
+    "vendors": lambda r: r.choice(["x" + "ai-", "ppl" + "x-", "nv" + "api-"]) + drawn(r, ALNUM, 64),
+    "docker": lambda r: "dckr" + "_pat_" + drawn(r, ALNUM, 27),
+    "mysql": lambda r: r.choice(["mysql -u root -h db.local ", "mysqldump ", "mariadb -uapp "]) + "-p" + drawn(r, ALNUM, 10),
+    "sshpass": lambda r: "sshpass -p " + r.choice(["", "'"]) + drawn(r, string.ascii_lowercase, 9),
+    "curl": lambda r: "curl -s https://example.com -u admin:" + drawn(r, ALNUM, 8),
+    "flag": lambda r: r.choice(["--password ", "--token ", "--api-key "]) + drawn(r, ALNUM, 16) + "7",
+    "pass": lambda r: r.choice(["pass: ", "PASS=", "db_pass = "]) + drawn(r, string.ascii_lowercase, 5) + drawn(r, string.digits, 3),
+    "passwort": lambda r: r.choice(["Passwort: ", "das Passwort ist ", "Kennwort: "]) + drawn(r, ALNUM, 8) + "4!x",
+    "lower case": lambda r: "password is " + drawn(r, string.ascii_lowercase, 6) + drawn(r, string.digits, 2),
+    "digits": lambda r: r.choice(["password: ", "the password is ", "passcode = "]) + drawn(r, string.digits, 8),
+    "words": lambda r: "password=" + "".join(r.choice(WORDS) for _ in range(5)),
+    "joined words": lambda r: "passphrase: " + "-".join(r.choice(WORDS) for _ in range(4)),
+    "quoted": lambda r: f'password="{drawn(r, string.ascii_lowercase, 9)}"',
 }  # fmt: skip
 AROUND = ["{}", "I set it to {} yesterday.", "config:\n{}\nend", "use `{}` for staging", "({})"]
 
@@ -64,9 +88,15 @@ def core(kind: str, secret: str) -> str:
     """The part of a planted secret that must not be stored."""
     if kind == "pem":
         return secret.splitlines()[3]
+    if kind == "pem in json":
+        return secret.split("\\n")[3]
+    if kind == "mysql":
+        return secret.split("-p")[-1]
+    if kind == "curl":
+        return secret.split(":")[-1]
     if kind == "url":
         return secret.split(":")[2].split("@")[0]
-    return secret.split()[-1].split("=")[-1].strip('"`)') if kind != "aws secret" else secret.split()[-1]
+    return secret.split()[-1].split("=")[-1].strip("\"'`)") if kind != "aws secret" else secret.split()[-1]
 
 
 def test_at_least_95_of_100_planted_secrets_are_taken_out() -> None:
@@ -90,6 +120,11 @@ See https://example.com/docs/tokens?page=2 and http://localhost:4000/health for 
 Meet Anna at 12:30; her number is 030-1234567. The credential: a badge. Secrets are kept by Tom.
 password = None; secret = os.environ["SECRET"]; token = request.headers.get("x-token"); apiKey: process.env.KEY
 Access token lifetime is 3600. The private key is on the card. My password was wrong three times.
+token is user_id2 in the schema; the access key is AltGr+F4; max_tokens=4096 and the token: max_tokens_16k.
+The first pass: 1234567 rows. All tests pass: test_login2 and tests/test_auth3.py, too. A boarding pass is on the table.
+mkdir -p /srv/data and mysql -u root -p, then mysql --port 3306; mysql is on -p too; curl -u $NAME:$PASS works.
+{"password": "string", "token": "string"}; password: "required"; Passwort vergessen? The password is internationalised.
+password is case-sensitive; key: sort-by-date2; the secret: my_secret_name; pass: see-the-notes. dp.pt is a domain.
 The secret key is called SESSION_KEY_NAME in the code base. The passphrase: correct horse battery staple.
 """.strip().splitlines()
 
@@ -98,6 +133,28 @@ def test_prose_is_stored_word_for_word() -> None:
     sentences = [sentence for line in PROSE for sentence in line.split(". ")]
     changed = [(sentence, redact(sentence).text) for sentence in sentences if redact(sentence).found]
     assert len(changed) <= len(sentences) * 0.01, changed
+
+
+def test_what_was_looked_through_stays_as_it_is_when_it_is_looked_through_again() -> None:
+    for _, _, text in planted():
+        once = redact(text)
+        assert redact(once.text) == Redacted(once.text, ()), text
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("D1:3", None),
+        ("9fceb02d0ae598e95dc970b74767f19372d61af8", None),
+        ("https://example.com/a?token=see-below", None),
+        ("session-token: 8f3a9b2c77", None),
+        ("gh" + "p_" + "a1B2" * 9, "GitHub token"),
+        ("ticket/" + "lin_" + "api_" + "a1B2" * 10, "API token"),
+        ("postgres://app:hunter22@db/main", "password in an address"),
+    ],
+)
+def test_a_name_is_judged_by_its_shape_alone(name: str, kind: str | None) -> None:
+    assert kind_of_secret(name) == kind
 
 
 def test_what_was_taken_is_named_and_the_rest_stays() -> None:
@@ -120,6 +177,15 @@ def test_what_was_taken_is_named_and_the_rest_stays() -> None:
         "AKIA",
         "0",
         "secret_key=",
+        "mysql ",
+        "mysql -",
+        "sshpass -p",
+        "curl -u a",
+        "pass-word-",
+        "password is aaa-",
+        "tskey-a",
+        "dp.pt.",
+        "--token ",
     ],
 )
 def test_the_time_is_linear_in_the_text(unit: str) -> None:

@@ -266,7 +266,10 @@ async def test_a_secret_among_the_tags_is_taken_out_and_that_is_said(memory: Any
         ({"source": {"client": TOKEN}}, "source"),
         ({"namespace": TOKEN}, "namespace"),
         ({"key": TOKEN}, "key"),
-        ({"content": None, "items": [{"content": "a"}, {"content": "b", "reference": TOKEN}]}, r"items\[1\]\.reference"),
+        (
+            {"content": None, "items": [{"content": "a"}, {"content": "b", "reference": TOKEN}]},
+            r"items\[1\]\.reference",
+        ),
     ],
 )
 async def test_a_secret_in_a_name_is_refused_as_names_stay_what_they_are(

@@ -75,7 +75,8 @@ def test_an_empty_home_that_takes_in_an_export_exports_the_same(
                 await one.call("memory_add", items=[item])
             for change, number in edited:
                 ids = {} if change["action"] == "undo" else {"ids": [f"m{(number - 1) % len(added) + 1}"]}
-                with suppress(NotFound):  # it was merged, and has no number of its own
+                # It was merged, and has no number of its own; or it is to replace itself.
+                with suppress(NotFound, InvalidArguments):
                     await one.call("memory_edit", **change, **ids)
             lines = await exported(one.database)
         async with living_at(tmp_path_factory.mktemp("two")) as two:
@@ -133,7 +134,7 @@ async def test_taken_ids_are_given_anew_and_ties_follow(memory: Any, living_at: 
 
 async def test_a_dry_run_changes_nothing(memory: Any) -> None:
     told = await Transfer(memory.database).taken_in(['{"content": "hello"}'], memory.client, dry_run=True)
-    assert told == {"added": 1, "known": 0, "errors": []}
+    assert told == {"added": 1, "known": 0, "errors": [], "redacted": 0, "promised": []}
     assert await memory.found("hello") == []
 
 
@@ -141,6 +142,38 @@ async def test_a_plain_line_is_a_memory_of_the_project_without_its_secrets(memor
     secret = "ghp_" + "a1B2c3D4e5" * 4
     await Transfer(memory.database).taken_in([json.dumps({"content": f"hello {secret}"})], memory.client)
     assert await memory.found("hello") == ["hello [redacted GitHub token]"]
+
+
+async def test_an_export_is_looked_through_for_secrets_wherever_they_stand(
+    memory: Any, living_at: Any, tmp_path: Path
+) -> None:
+    secret = "ghp_" + "a1B2c3D4e5" * 4
+    async with living_at(tmp_path / "other") as other:
+        id_ = await other.add(
+            "The harbour PLACE", tags=["TAG"], reference="REF", session="SES", source="TOOL"
+        )
+        await other.call("memory_edit", action="update", ids=[id_], content="Reworded", tags=["b"])
+        lines = await exported(other.database)
+    for place in ("PLACE", "TAG", "REF", "SES", "TOOL"):
+        assert any(place in line for line in lines)
+        lines = [line.replace(place, secret) for line in lines]
+    told = await Transfer(memory.database).taken_in(lines, memory.client)
+    assert (told["added"], told["errors"], told["redacted"]) == (1, [], 1)
+    now = await exported(memory.database)
+    assert not any(secret in line or secret.lower() in line for line in now)
+    assert sum(line.count("[redacted GitHub token]") for line in now) >= 5
+    again = await Transfer(memory.database).taken_in(now, memory.client)
+    assert (again["added"], again["known"], again["redacted"]) == (0, 1, 0)
+
+
+async def test_a_header_says_how_many_lines_there_should_be(memory: Any) -> None:
+    await memory.add("One", tags=["a"])
+    await memory.add("Two", supersedes=["m1"])
+    lines = await exported(memory.database)
+    told = await Transfer(memory.database).taken_in(lines, memory.client, first=7)
+    assert told["promised"] == [{"line": 7, "lines": len(lines)}]
+    bare = await Transfer(memory.database).taken_in(['{"mimo_export": 1}'], memory.client)
+    assert bare["promised"] == [{"line": 1, "lines": 0}]
 
 
 WRONG = [
