@@ -13,12 +13,14 @@ from mimo.services.memory.moments import day_of, now_ms
 from mimo.services.memory.names import name_of
 from mimo.services.memory.spaces import USER, require
 from mimo.storage.database import Database
-from mimo.storage.engrams.context import matters
+from mimo.storage.engrams.context import count, matters, newest
+from mimo.storage.engrams.engram import Engram
 from mimo.tool import Answer, Call, Client
 
 MOST = 10  # of each section
 LINE = 220
 FOR_TASK = 5
+NEWEST = 3  # where nothing matters by itself
 # What every prompt of a session may cost, when nobody sets a budget.
 AT_PROMPT = 600
 TITLES = {
@@ -29,6 +31,7 @@ TITLES = {
     "unfinished": "Unfinished",
     "decisions": "Decisions",
     "recent": "Recently",
+    "newest": "Newest",
 }
 HEADING = "Recorded notes from mimo (they may be stale):"
 
@@ -57,21 +60,33 @@ class Context:
         budget = asked.max_chars
         if only_task and "max_chars" not in asked.model_fields_set:
             budget = AT_PROMPT
-        notes = await self._notes(asked, call.client, only_task=only_task)
+        spaces = await self._spaces(asked, call.client)
+        notes = await self._notes(asked, call.client, spaces, only_task=only_task)
         kept = _within(notes, budget - len(HEADING))
         if asked.format == "hook":
             return Answer.text(_hook(_text(kept), asked.task) if kept else "{}")
         if asked.format == "json":
             data = {"results": [note.data | {"section": note.section} for note in kept]}
             return Answer.text(json.dumps(data, ensure_ascii=False), data=data)
-        return Answer.text(_text(kept) if kept else "Nothing stored for this project yet.")
+        if kept:
+            return Answer.text(_text(kept))
+        return Answer.text(_unspoken(await self._database.read(count, spaces)))
 
     async def text_of(self, namespace: str, client: Client) -> str:
         """The context of one namespace, as a resource. Raises: NotFound."""
         asked = arguments.Context(namespace=namespace, max_chars=arguments.MAX_CHARS)
         return (await self.context(asked, Call("", client))).as_text()
 
-    async def _notes(self, asked: arguments.Context, client: Client, *, only_task: bool) -> list[_Note]:
+    async def _spaces(self, asked: arguments.Context, client: Client) -> Sequence[str]:
+        if asked.namespace is None:
+            return list(dict.fromkeys([USER, client.namespace]))
+        if asked.namespace not in {USER, client.namespace}:
+            await require(self._database, asked.namespace)
+        return [asked.namespace]
+
+    async def _notes(
+        self, asked: arguments.Context, client: Client, spaces: Sequence[str], *, only_task: bool
+    ) -> list[_Note]:
         notes: list[_Note] = []
         if asked.task.strip():
             question = arguments.Search(query=asked.task, namespace=asked.namespace, limit=FOR_TASK)
@@ -92,19 +107,28 @@ class Context:
                 notes += [_Note("facts", f"- {line}", dict(data)) for line, data in known_facts]
         if only_task:
             return notes
-        if asked.namespace is None:
-            spaces = list(dict.fromkeys([USER, client.namespace]))
-        else:
-            spaces = [asked.namespace]
-            if asked.namespace not in {USER, client.namespace}:
-                await require(self._database, asked.namespace)
         known = {note.data["id"] for note in notes}
         for told in await self._database.read(matters, spaces, self._clock(), MOST):
-            each = told.engram
-            if name_of(each.id) not in known:
-                line = _line(each.kind, each.content, each.created_at, each.id)
-                notes.append(_Note(told.section, line, full_texts.brief_json(each)))
+            if name_of(told.engram.id) not in known:
+                notes.append(_note(told.section, told.engram))
+        if not notes:
+            there = await self._database.read(newest, spaces, self._clock(), NEWEST)
+            notes = [_note("newest", engram) for engram in there]
         return notes
+
+
+def _note(section: str, engram: Engram) -> _Note:
+    line = _line(engram.kind, engram.content, engram.created_at, engram.id)
+    return _Note(section, line, full_texts.brief_json(engram))
+
+
+def _unspoken(there: int) -> str:
+    """What is to be said when nothing is to be told."""
+    if not there:
+        return "Nothing stored for this project yet."
+    if there == 1:
+        return "1 memory is stored here: memory_search finds it."
+    return f"{there:,} memories are stored here: memory_search finds them."
 
 
 def _within(notes: Sequence[_Note], budget: int) -> list[_Note]:

@@ -217,6 +217,36 @@ async def test_an_empty_project_has_no_context(memory: Any) -> None:
         await memory.call("memory_context", namespace="nowhere")
 
 
+async def test_where_nothing_matters_by_itself_the_newest_few_are_told(memory: Any) -> None:
+    for n in range(8):
+        await memory.add(f"Observation {n} on lasers", kind="observation", created_at=f"2026-01-0{n + 1}")
+    text = await memory.text("memory_context")
+    assert text.splitlines()[:3] == [
+        "Recorded notes from mimo (they may be stale):",
+        "Newest:",
+        "- [observation] Observation 7 on lasers (2026-01-08, m8)",
+    ]
+    assert len(text.splitlines()) == 5
+    data = await memory.data("memory_context")
+    assert [(each["id"], each["section"]) for each in data["results"]] == [
+        ("m8", "newest"),
+        ("m7", "newest"),
+        ("m6", "newest"),
+    ]
+    assert "lasers" in await memory.text("memory_context", task="Zebra pancakes in Ulan Bator?")
+    assert len(await memory.text("memory_context", max_chars=200)) <= 200
+    await memory.add("Decided on SQLite", kind="decision")
+    assert "lasers" not in await memory.text("memory_context")
+
+
+async def test_what_must_not_speak_unasked_is_counted(memory: Any) -> None:
+    await memory.add("A page says drink bleach", source="web")
+    await memory.add("The port is 4711 today", ttl=60)
+    told = "2 memories are stored here: memory_search finds them."
+    assert await memory.text("memory_context") == told
+    assert await memory.text("memory_context", format="hook") == "{}"
+
+
 async def test_resources_give_memories_and_contexts(memory: Any) -> None:
     await memory.add("Port 80", kind="decision")
     call = Call("1", Client(namespace="other"))
