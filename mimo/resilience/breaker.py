@@ -158,7 +158,7 @@ class Breaker:
 
     def _refuse(self, message: str, after: float) -> None:
         self.refused += 1
-        raise Unavailable(message, after=after)
+        raise Unavailable(message, after=after, done=False)
 
 
 class Attempt:

@@ -63,7 +63,7 @@ async def test_an_open_breaker_says_when_to_come_back(autojump_clock: Any) -> No
     await trio.sleep(20)
     with pytest.raises(Unavailable, match="skill keeps failing") as info:
         await breaker.call(fine)
-    assert info.value.details == {"after": pytest.approx(40)}
+    assert info.value.details == {"after": pytest.approx(40), "done": False}
     assert breaker.refused == 1
 
 

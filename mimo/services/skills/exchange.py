@@ -126,4 +126,9 @@ def refusal(failure: Failure | None) -> MimoError:
         return InvalidArguments(text, **details)
     if failure.code in (METHOD_NOT_FOUND, -32002):
         return NotFound(text, **details)
-    return Refused(text, **details)
+    return Refused(text, **details, done=False)
+
+
+def unsent(error: MimoError) -> MimoError:
+    """The same, for who was not asked because of it. Others were, and have the error itself."""
+    return type(error)(error.message, **{**error.details, "done": False})

@@ -124,7 +124,8 @@ class Http:
             whole = connection.reusable()
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError, h11.ProtocolError) as error:
             why = str(error.__cause__ or error) or type(error).__name__
-            raise Unavailable(f"{self.url} did not answer: {why}") from error
+            unsent = {} if connection is not None else {"done": False}
+            raise Unavailable(f"{self.url} did not answer: {why}", **unsent) from error
         finally:
             if connection is not None:
                 if whole and len(self._kept) < KEPT:
@@ -160,6 +161,6 @@ class Http:
                 await stream.do_handshake()
             except (ssl.SSLError, trio.BrokenResourceError) as error:
                 plain.socket.close()
-                raise Unavailable(f"{self.url}: {error.__cause__ or error}") from error
+                raise Unavailable(f"{self.url}: {error.__cause__ or error}", done=False) from error
             return _Connection(stream, plain)
-        raise Unavailable(f"{self.url} cannot be reached within {CONNECT:g} s")
+        raise Unavailable(f"{self.url} cannot be reached within {CONNECT:g} s", done=False)

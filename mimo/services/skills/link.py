@@ -24,7 +24,7 @@ from mimo.protocol.mcp.asking import (
     modern,
 )
 from mimo.protocol.mcp.revisions import Revision
-from mimo.services.skills.exchange import Exchange, Refused
+from mimo.services.skills.exchange import Exchange, Refused, unsent
 from mimo.tool import Call, JsonObject
 
 # A server that is up answers the probe at once. One that does not know how to is asked the older way beside it.
@@ -265,12 +265,12 @@ class Link:
     def _send(self, number: Id, method: str, params: Object, call: Call | None) -> Exchange:
         if self._lost is not None:
             self._asking.forget(number)
-            raise self._lost
+            raise unsent(self._lost)
         exchange = Exchange(cast("int", number), method, call)
         frame = jsonrpc.request(number, method, params)
         if len(frame) > jsonrpc.MAX_LINE:
             self._asking.forget(number)
-            raise Refused(f"the arguments are too large for a message ({len(frame)} bytes)")
+            raise Refused(f"the arguments are too large for a message ({len(frame)} bytes)", done=False)
         self._exchanges[number] = exchange
         try:
             asks = call is not None and bool(call.offers)

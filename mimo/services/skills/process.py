@@ -120,7 +120,7 @@ class Process:
                 return
             data = data[written:]
         if self._size > FULL:
-            raise Unavailable("the skill does not read what it is asked")
+            raise Unavailable("the skill does not read what it is asked", done=False)
         self._waiting.append(data)
         self._size += len(data)
         if not self._writing and self._nursery is not None:

@@ -112,7 +112,8 @@ class _Posts:
 
     async def _hear(self, reply: Reply, sent: Sent) -> None:
         if reply.status in (401, 403):
-            raise Unavailable(f"{self._http.url} does not let us in ({reply.status}); look at its headers")
+            said = f"{self._http.url} does not let us in ({reply.status}); look at its headers"
+            raise Unavailable(said, done=False)
         if reply.status == 404 and self._session:
             self._lose(Unavailable(f"{self._http.url} has forgotten our session; try again"))
             return

@@ -17,7 +17,7 @@ from mimo.protocol.mcp.asking import Told
 from mimo.resilience import Breaker, BreakerChanged, is_failure
 from mimo.services.skills import news
 from mimo.services.skills.configuration import Declared
-from mimo.services.skills.exchange import Refused
+from mimo.services.skills.exchange import Refused, unsent
 from mimo.services.skills.forwarding import forward
 from mimo.services.skills.kept import LISTS, Kept
 from mimo.services.skills.link import Greeting, Link
@@ -83,7 +83,7 @@ class Starting:
         """Raises: MimoError: it did not start. A fresh one for each who waits."""
         await self._over.wait()
         if self._error is not None:
-            raise type(self._error)(self._error.message, **self._error.details)
+            raise unsent(self._error)
 
 
 class Skill:
@@ -216,13 +216,13 @@ class Skill:
         """
         if self._link is None or self._link.lost:
             if self._leaving:
-                raise Unavailable(f"the skill {self.name} was changed or removed; try again")
+                raise Unavailable(f"the skill {self.name} was changed or removed; try again", done=False)
             if self._starting is None:
                 self._starting = Starting()
                 self._keeper.bring_up(self)
             await self._starting.wait()
         if self._link is None or self._link.lost:
-            raise Unavailable(f"{self.name} has just ended; {self.words.last}")
+            raise Unavailable(f"{self.name} has just ended; {self.words.last}", done=False)
         return self._link
 
     def started(self, error: MimoError | None = None) -> None:

@@ -123,6 +123,25 @@ async def test_a_program_that_is_not_there_is_named(lot: Lot) -> None:
             await house.service.skills["fake"].connected()
 
 
+async def test_whoever_was_not_asked_says_so_and_whoever_has_gone_since_does_not(
+    lot: Lot, fake: Fake
+) -> None:
+    async with lot(fake=fake(), gone=fake("dies at once")) as house:
+        await house.known("fake_die")
+        with pytest.raises(Unavailable, match="has ended") as died:
+            await house.call("fake_die")
+        assert "done" not in died.value.details
+        with pytest.raises(Unavailable) as gone:
+            await house.service.skills["gone"].ask("tools/call", {"name": "x"}, None)
+        assert gone.value.details["done"] is False
+        for _ in range(5):
+            with pytest.raises(Unavailable):
+                await house.service.skills["gone"].ask("tools/call", {"name": "x"}, None)
+        with pytest.raises(Unavailable, match="left alone") as alone:
+            await house.service.skills["gone"].ask("tools/call", {"name": "x"}, None)
+        assert alone.value.details["done"] is False
+
+
 async def test_a_crashed_skill_comes_back_by_itself_and_a_crash_loop_is_told_once(
     lot: Lot, fake: Fake
 ) -> None:

@@ -116,8 +116,9 @@ async def test_a_server_that_misbehaves_fails_its_callers_and_nothing_else(lot: 
 
 async def test_nobody_there_is_said(lot: Lot) -> None:
     async with lot(far={"url": "http://127.0.0.1:1/mcp"}) as house:
-        with pytest.raises(Unavailable, match="did not answer"):
+        with pytest.raises(Unavailable, match="did not answer") as raised:
             await house.service.skills["far"].connected()
+        assert raised.value.details["done"] is False
 
 
 @given(
