@@ -38,14 +38,14 @@ class Controls:
         ]
 
     async def _fading(self, params: JsonObject, client: Client) -> Json:
-        """`{"days": 7}`: what will be archived within so many days of use, and what at the next sweep."""
+        """`{"days": 7}`: what will be archived at the next sweep, and what else within so many days of use."""
         days: Any = params.get("days", SOON_DAYS)
         if not isinstance(days, int | float) or isinstance(days, bool) or days < 0:
             raise InvalidArguments("days must be a number, at least 0")
-        return {
-            "due": list(map(_fate, await self._fade.preview())),
-            "at_risk": list(map(_fate, await self._fade.at_risk(days))),
-        }
+        due = await self._fade.preview()
+        already = {fate.id for fate in due}
+        later = [fate for fate in await self._fade.at_risk(days) if fate.id not in already]
+        return {"due": list(map(_fate, due)), "at_risk": list(map(_fate, later))}
 
 
 def _fate(fate: Fate) -> dict[str, Json]:

@@ -28,8 +28,8 @@ class Filter:
     clients: tuple[str, ...] | None = None
     trusts: tuple[str, ...] | None = None
     session: str | None = None
-    since: int | None = None  # created at or after
-    until: int | None = None  # created before
+    since: int | None = None  # created at or after, or to hold only from then on
+    until: int | None = None  # created before, or to hold from before then on
     as_of: int | None = None  # as it was known and valid then; None: as it is now
 
     @property
@@ -69,25 +69,32 @@ class Shown:
 
 # One text for every question: a filter that is not given is NULL. CROSS JOIN is SQLite's word for "in this order":
 # the ids that are asked for come first, whatever the planner believes to know about the tables.
+# What holds only from a later day on is not the answer to how things are, and until that day what it replaces is.
+# Asked for a time, it is found by when it was said as well as by when it begins to hold.
 ALLOWED = """
     (:namespaces IS NULL OR e.namespace IN (SELECT value FROM json_each(:namespaces)))
     AND (:kinds IS NULL OR e.kind IN (SELECT value FROM json_each(:kinds)))
     AND (:clients IS NULL OR e.client IN (SELECT value FROM json_each(:clients)))
     AND (:trusts IS NULL OR e.trust IN (SELECT value FROM json_each(:trusts)))
     AND (:session IS NULL OR e.session = :session)
-    AND (:since IS NULL OR e.created_at >= :since)
-    AND (:until IS NULL OR e.created_at < :until)
+    AND ((:since IS NULL OR e.created_at >= :since) AND (:until IS NULL OR e.created_at < :until)
+        OR e.valid_from > :now AND (:since IS NULL OR e.valid_from >= :since)
+            AND (:until IS NULL OR e.valid_from < :until))
     AND (:tags IS NULL OR NOT EXISTS (
         SELECT 1 FROM json_each(:tags) AS wanted
         WHERE NOT EXISTS (SELECT 1 FROM engram_tags t WHERE t.tag = wanted.value AND t.engram_id = e.id)))
     AND e.state IN ('live', 'working')
     AND (e.expires_at IS NULL OR e.expires_at > :now)
     AND CASE WHEN :as_of IS NULL
-        THEN e.superseded_by IS NULL AND (e.valid_to IS NULL OR e.valid_to > :now)
+        THEN (e.valid_to IS NULL OR e.valid_to > :now)
+            AND (e.valid_from IS NULL OR e.valid_from <= :now OR :since IS NOT NULL OR :until IS NOT NULL)
+            AND (e.superseded_by IS NULL
+                OR (SELECT newer.valid_from FROM engrams newer WHERE newer.id = e.superseded_by) > :now)
         ELSE e.created_at <= :as_of AND (e.valid_from IS NULL OR e.valid_from <= :as_of)
             AND (e.valid_to IS NULL OR e.valid_to > :as_of)
             AND (e.superseded_by IS NULL
-                OR (SELECT newer.created_at FROM engrams newer WHERE newer.id = e.superseded_by) > :as_of)
+                OR (SELECT max(newer.created_at, coalesce(newer.valid_from, newer.created_at))
+                    FROM engrams newer WHERE newer.id = e.superseded_by) > :as_of)
         END
 """
 CANDIDATES = f"""

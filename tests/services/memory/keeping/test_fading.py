@@ -99,6 +99,14 @@ async def test_the_ones_at_risk_are_told_the_first_first(memory: Any) -> None:
     assert [each["id"] for each in data["at_risk"]] == ["m4", "m2"]
 
 
+async def test_what_is_due_is_not_told_a_second_time_as_at_risk(memory: Any) -> None:
+    for importance in (0.05, 0.104):
+        await memory.add(f"Of importance {importance}", importance=importance)
+    await live_through(memory, 1)
+    data = await memory.parts.controls.methods()["mimo/fading"]({"days": 5}, memory.client)
+    assert [[each["id"] for each in data[when]] for when in ("due", "at_risk")] == [["m1"], ["m2"]]
+
+
 async def test_a_sweep_over_many_goes_in_portions(memory: Any) -> None:
     await memory.call("memory_add", items=[{"content": f"Weak {n}", "importance": 0.05} for n in range(450)])
     assert await memory.parts.fade.sweep() == []

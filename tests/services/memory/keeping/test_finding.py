@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -99,6 +100,28 @@ async def test_the_past_can_be_asked(memory: Any) -> None:
     await memory.add("The pump is yellow", created_at="2026-01-01", supersedes=["m1"])
     assert await memory.found("pump") == ["The pump is yellow"]
     assert await memory.found("pump", as_of="2025-06-01") == ["The pump is green"]
+
+
+async def test_what_holds_only_later_is_no_answer_yet_and_what_it_replaces_still_is(memory: Any) -> None:
+    now, day = memory.now // 1000, 86_400
+    await memory.add("The pump is oiled on Tuesdays", created_at=now - 90 * day)
+    await memory.add(
+        "The pump is oiled on Fridays", created_at=now - day, valid_from=now + 30 * day, supersedes=["m1"]
+    )
+    old, new = ["The pump is oiled on Tuesdays"], ["The pump is oiled on Fridays"]
+    assert await memory.found("pump") == await memory.found("pump", as_of=now) == old
+    assert await memory.found("pump", as_of=now + 31 * day) == new
+    assert await memory.found("pump", time="yesterday") == new  # it was said then
+    assert (
+        await memory.found("pump", time=f"since {datetime.fromtimestamp(now + 20 * day, UTC):%Y-%m-%d}")
+        == new
+    )
+    assert (
+        await memory.found("pump", time=f"since {datetime.fromtimestamp(now + 40 * day, UTC):%Y-%m-%d}") == []
+    )
+    assert await memory.found("pump", time="last week") == []
+    memory.now += 31 * day * 1000
+    assert await memory.found("pump") == await memory.found("pump", as_of=now + 31 * day) == new
 
 
 async def test_nothing_is_a_good_answer(memory: Any) -> None:
