@@ -52,7 +52,7 @@ UNDONE = {
 OVER = "its time as working memory is over; to have it all the same, protect it, then restore it"
 NOTHING = (
     "nothing to undo: you have changed nothing here, or have taken it back."
-    ' What was forgotten comes back by its id: action="restore".'
+    " What was forgotten comes back by its id"
 )
 
 _Done: TypeAlias = Sequence[tuple[int, Outcome]]
@@ -141,7 +141,8 @@ class Editing:
                 raise _changed_since(error) from error
             raise
         if not done:
-            return _said(asked, NOTHING, {"undone": []})
+            by_id = "mimo undo ID" if call.client.name == PERSON else 'action="restore"'
+            return _said(asked, f"{NOTHING}: {by_id}.", {"undone": []})
         names = tuple(dict.fromkeys(name_of(id_) for id_, _, _ in done))
         self._events.publish(news.Edited("undo", names, call.client.name))
         return _said(

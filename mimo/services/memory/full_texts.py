@@ -28,7 +28,7 @@ def looked_up_json(found: LookedUp, *, history: bool) -> dict[str, Any]:
                 "at": shown(each.at),
                 "op": each.op,
                 "by": each.actor,
-                "before": dict(_plain(each.before)),
+                "before": dict(_plain(each)),
                 "undone": each.undone,
             }
             for each in found.history
@@ -46,14 +46,16 @@ def cut(text: str, size: int) -> str:
 
 def _happened_text(each: Happened) -> str:
     undone = " (undone)" if each.undone else ""
-    before = "".join(f"; {name} was {value!r}" for name, value in _plain(each.before).items())
+    before = "".join(f"; {name} was {value!r}" for name, value in _plain(each).items())
     return f"- {shown(each.at)} {each.op} by {each.actor or 'mimo'}{before}{undone}"
 
 
-def _plain(before: Mapping[str, Any] | None) -> Mapping[str, Any]:
+def _plain(each: Happened) -> Mapping[str, Any]:
     """What somebody who reads a history wants to know of what was before."""
     inner = {"linked", "unlinked", "extra", "content_hash", "state_since", "decay_rate", "expires_at"}
-    return {name: value for name, value in (before or {}).items() if name not in inner}
+    if each.op == "tagged":
+        inner |= {"content"}  # kept with what the index knows of it; the words are the same
+    return {name: value for name, value in (each.before or {}).items() if name not in inner}
 
 
 def engram_text(engram: Engram, links: Sequence[Link]) -> str:

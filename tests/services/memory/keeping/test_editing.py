@@ -184,6 +184,16 @@ async def test_history_tells_each_change_and_what_was_before(memory: Any) -> Non
     )
 
 
+async def test_a_tag_changes_no_words(memory: Any) -> None:
+    id_ = await memory.add("Upgrade the lattice")
+    await memory.call("memory_edit", action="tag", ids=[id_], tags=["kubernetes"])
+    history = (await one(memory, id_, history=True))["history"]
+    assert history[1]["before"] == {"tags": []}
+    await memory.call("memory_edit", action="undo")
+    assert await memory.found("lattice", tags=["kubernetes"]) == []
+    assert await memory.found("lattice") == ["Upgrade the lattice"]
+
+
 async def test_a_key_makes_an_edit_once(memory: Any) -> None:
     id_ = await memory.add("Once")
     first = await memory.text("memory_edit", action="forget", ids=[id_], key="f")
