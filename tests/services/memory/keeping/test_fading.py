@@ -96,11 +96,11 @@ async def test_the_ones_at_risk_are_told_the_first_first(memory: Any) -> None:
     await live_through(memory, 1)
     assert [fate.id for fate in await memory.parts.fade.at_risk(days=5)] == [4, 2]
     data = await memory.parts.controls.methods()["mimo/fading"]({"days": 5}, memory.client)
-    assert [each["id"] for each in data["at_risk"]] == ["m4", "m2"]
+    assert [[each["id"] for each in data[when]] for when in ("due", "at_risk")] == [["m4"], ["m2"]]
 
 
 async def test_what_is_due_is_not_told_a_second_time_as_at_risk(memory: Any) -> None:
-    for importance in (0.05, 0.104):
+    for importance in (0.05, 0.11):
         await memory.add(f"Of importance {importance}", importance=importance)
     await live_through(memory, 1)
     data = await memory.parts.controls.methods()["mimo/fading"]({"days": 5}, memory.client)
