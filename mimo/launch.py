@@ -56,8 +56,16 @@ def greeting(role: str, *, settled: bool = False) -> bytes:
         "pid": os.getpid(),
         "env": {name: os.environ[name] for name in TELLING if name in os.environ},
         "settled": settled,
+        "terminal": any(_is_terminal(descriptor) for descriptor in (0, 1, 2)),
     }
     return json.dumps(hello).encode() + b"\n"
+
+
+def _is_terminal(descriptor: int) -> bool:
+    try:
+        return os.isatty(descriptor)
+    except OSError:  # it was closed
+        return False
 
 
 def connect(home: Home) -> socket.socket | None:

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias, cast
 from pydantic_core import from_json
 
 from mimo.errors import InvalidArguments
-from mimo.tool import Client
+from mimo.tool import Client, Trust
 
 Role: TypeAlias = Literal["bridge", "cli", "hook"]
 
@@ -27,6 +27,7 @@ _ROLES: Mapping[str, Role] = {"bridge": "bridge", "cli": "cli", "hook": "hook"}
 # What makes a folder a project, in the order of how surely it does.
 _MARKS = (".git", ".hg", ".jj", ".svn", ".mimo", "pyproject.toml", "package.json", "Cargo.toml", "go.mod")
 _NAMESPACE = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_AGENTS = ("CLAUDE_CODE_SESSION_ID", "CODEX_THREAD_ID", "CLAUDECODE", "AI_AGENT", "GEMINI_CLI")
 _SESSIONS = ("CLAUDE_CODE_SESSION_ID", "CODEX_THREAD_ID")
 
 
@@ -38,6 +39,7 @@ class Hello:
     pid: int | None = None
     env: Mapping[str, str] | None = None
     settled: bool = False  # a daemon has made way for it already
+    terminal: bool = False  # somebody sits before it, or could
 
     def client(self, namespace: str, uid: int | None) -> Client:
         env = self.env or {}
@@ -50,6 +52,14 @@ class Hello:
             cwd=self.cwd,
             pid=self.pid,
             uid=uid,
+            trust=Trust.USER if self._is_typed else Trust.AGENT,
+        )
+
+    @property
+    def _is_typed(self) -> bool:
+        """Did a person say this? Agents, too, run our commands, but hardly ever at a terminal, and then they show."""
+        return (
+            self.role == "cli" and self.terminal and not any((self.env or {}).get(name) for name in _AGENTS)
         )
 
 
@@ -76,6 +86,7 @@ def read_hello(line: bytes | bytearray) -> Hello:
         pid=pid if isinstance(pid, int) and not isinstance(pid, bool) else None,
         env={name: value for name, value in kept.items() if isinstance(value, str)},
         settled=said.get("settled") is True,
+        terminal=said.get("terminal") is True,
     )
 
 

@@ -102,3 +102,15 @@ def test_logs_are_followed_as_they_grow(environ: dict[str, str], home: Home) -> 
         finally:
             following.kill()
             following.communicate()
+
+
+def test_what_a_person_types_is_kept_as_the_users_word(
+    at_terminal: Callable[..., tuple[int, str]], mimo: Run
+) -> None:
+    assert at_terminal("remember", "I", "drink", "tea")[0] == 0
+    assert "from cli (user)" in mimo("show", "m1").stdout
+    assert mimo("remember", "The agent noted this").returncode == 0
+    assert "from cli (agent)" in mimo("show", "m2").stdout
+    assert at_terminal("remember", "So did this one", CLAUDECODE="1")[0] == 0
+    assert "from cli (agent)" in mimo("show", "m3").stdout
+    mimo("stop")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mimo.errors import InvalidArguments
+from mimo.tool import Trust
 from mimo.transports.hello import USER, Hello, is_newer, namespace_of, read_hello
 
 
@@ -30,6 +31,22 @@ def test_a_hello_tells_who_connects() -> None:
 
 def test_a_hello_may_be_short() -> None:
     assert read_hello(b'{"mimo":1,"role":"cli","cwd":null,"pid":true}') == Hello("cli", env={})
+
+
+@pytest.mark.parametrize(
+    ("said", "trust"),
+    [
+        ({"role": "cli", "terminal": True}, Trust.USER),
+        ({"role": "cli"}, Trust.AGENT),
+        ({"role": "cli", "terminal": "yes"}, Trust.AGENT),
+        ({"role": "bridge", "terminal": True}, Trust.AGENT),
+        ({"role": "hook", "terminal": True}, Trust.AGENT),
+        ({"role": "cli", "terminal": True, "env": {"CLAUDECODE": "1"}}, Trust.AGENT),
+        ({"role": "cli", "terminal": True, "env": {"CODEX_THREAD_ID": "t"}}, Trust.AGENT),
+    ],
+)
+def test_what_is_typed_at_a_terminal_is_said_by_the_user(said: dict[str, object], trust: Trust) -> None:
+    assert read_hello(json.dumps({"mimo": 1} | said).encode()).client("x", 1).trust is trust
 
 
 @pytest.mark.parametrize(
