@@ -195,6 +195,7 @@ def build(
         LoopWatch(reports.stalled),
         watch,
         skills,
+        memory.progress.as_json,
     )
     control = Control(
         dispatch,
@@ -220,7 +221,7 @@ def build(
         supervised(
             supervisor(
                 "embedding",
-                Child("vectors", memory.meaning.run),
+                Child("vectors", memory.read_vectors),
                 Child("questions", memory.questions.run),
                 Child("queue", memory.embedding.run),
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,7 @@ class House:
     loop_watch: LoopWatch
     resources: ResourceWatch
     skills: SkillsDoorstep
+    embedding: Callable[[], Mapping[str, Any]]
     root: Supervisor = field(init=False)
     began: float = field(default_factory=time.time)
     stop_wanted: trio.Event = field(default_factory=trio.Event)
@@ -116,6 +117,7 @@ class House:
             "tree": self.root.tree().as_json(),
             "clients": [asdict(each) for each in self.sessions.connected()],
             "database": asdict(self.database.stats()),
+            "embedding": dict(self.embedding()),
             "resources": self.resources.look().values(),
             "worries": dict(self.resources.worries),
             "stalls": self.loop_watch.count,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mimo.choices import Settings
@@ -61,6 +62,7 @@ def rooms_of(
         *before,
         weights=settings.search.model_dump(exclude={"threshold"}, exclude_none=True),
         threshold=settings.search.threshold,
+        former=None if settings.embedding.provider == "box" else partial(former_of, settings),
     )
     toolbox.add(*memory.service.tools(), *memory.offers.things())
     procedures = ProceduresDoorstep(
@@ -96,6 +98,16 @@ def reader_of(settings: Settings, reports: Reports) -> Callable[[], Reader] | No
         return Model(upstream.url, upstream.model, key, seconds=upstream.seconds, on_change=reports.broken)
 
     return made
+
+
+def former_of(settings: Settings, name: str, dim: int) -> Embedder | None:
+    """The embedder that went by this name, if it is asked where the chosen one is."""
+    embedding = settings.embedding
+    provider, _, model = name.partition(":")
+    if provider != embedding.provider:
+        return None
+    key = embedding.key.get_secret_value()
+    return chosen(provider, model=model, url=embedding.url, key=key, dim=dim, batch=embedding.batch)
 
 
 def embedder_of(settings: Settings, metrics: Metrics, reports: Reports) -> Embedder:

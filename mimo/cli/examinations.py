@@ -15,6 +15,7 @@ from mimo.cli.clients import BY_NAME, Client
 from mimo.cli.configuration import here
 from mimo.cli.install import carry_out, entry_in, own_command, planned
 from mimo.cli.life import holder
+from mimo.cli.status import vectors
 from mimo.cli.terminal import Failed
 from mimo.errors import MimoError
 from mimo.home import Home, socket_complaint
@@ -249,10 +250,27 @@ def _daemon(home: Home) -> Iterator[Finding]:
         yield Finding("daemon", NOTE, f"{says}, which is slow", "'mimo status' and 'mimo logs' may say why")
     else:
         yield Finding("daemon", OK, says)
+    yield from _vectors(facts.get("embedding"))
     for name, child in _children(facts.get("tree") or {}):
         if child.get("state") not in {"running", "starting"} or child.get("restarts"):
             told = f"{name} is {child.get('state')}, restarted {child.get('restarts')} times: {child.get('last_error')}"
             yield Finding("daemon", NOTE if child.get("state") == "running" else PROBLEM, told, "mimo logs")
+
+
+def _vectors(embedding: dict[str, Any] | None) -> Iterator[Finding]:
+    if not embedding:
+        return
+    says = vectors(embedding)
+    if embedding["down"]:
+        cure = (
+            "words find them meanwhile; 'mimo config show' has the embedder's settings, 'mimo logs' says more"
+        )
+        yield Finding("vectors", NOTE, says, cure)
+    elif embedding["set_aside"]:
+        cure = "words find them; they are tried again by themselves, or make them shorter with memory_edit"
+        yield Finding("vectors", NOTE, says, cure)
+    else:
+        yield Finding("vectors", OK, says)
 
 
 def _is_held(home: Home) -> bool:

@@ -76,10 +76,25 @@ def _told(facts: dict[str, Any]) -> list[str]:
     doors: list[dict[str, Any]] = facts.get("doors") or []
     for door in doors:
         lines.append(f"  door    {door['name']}  {door['address']}  ({door['connections']} connected)")
+    if embedding := facts.get("embedding"):
+        lines.append(f"  vectors {foreign(vectors(embedding))}")
     tree: Any = facts.get("tree")
     if tree:
         lines += ["", *_branch(tree, 1)]
     return lines
+
+
+def vectors(embedding: dict[str, Any]) -> str:
+    """How many memories can be found by meaning, and what becomes of the others."""
+    done, waiting, aside = embedding["done"], embedding["waiting"], embedding["set_aside"]
+    told = f"{done:,} of {done + waiting + aside:,} by {embedding['model'] or 'no model'}"
+    if waiting:
+        told += f", {waiting:,} wait"
+    if aside:
+        told += f", {aside:,} refused: {embedding['refused'] or 'tried again later'}"
+    if embedding["serving"] != embedding["model"]:
+        told += f"; until then {embedding['serving']} answers questions"
+    return f"{told}; {embedding['down']}" if embedding["down"] else told
 
 
 def _branch(node: dict[str, Any], depth: int) -> list[str]:

@@ -35,6 +35,10 @@ class StandIn:
     paths: list[str] = field(default_factory=list[str])
     keys: list[str | None] = field(default_factory=list[str | None])
     dim: int = DIM
+    known: dict[str, int] = field(
+        default_factory=dict[str, int]
+    )  # models and their dimensions; any, if there are none
+    turn: float = 1.0  # what else decides about a vector
     refuse: Callable[[list[str]], Said | None] = lambda texts: (
         None
     )  # what it will not take, whenever it comes
@@ -59,7 +63,7 @@ class StandIn:
         self.paths.append(path)
         self.keys.append(headers.get(b"authorization", b"").decode() or None)
         said = self.faults.pop(0) if self.faults else self.refuse(question["input"])
-        said = said or Said(body=self.embeddings(path, question["input"]))
+        said = said or self.answer(path, question["model"], question["input"])
         await trio.sleep(said.after)
         answer = h11.Response(
             status_code=said.status, headers=[*said.headers, ("Content-Length", str(len(said.body)))]
@@ -69,8 +73,13 @@ class StandIn:
         )
         await stream.send_all(wire[: said.cut_after])
 
-    def embeddings(self, path: str, texts: list[str]) -> bytes:
-        vectors = [[float(len(text)), 1.0, *[0.0] * (self.dim - 2)] for text in texts]
+    def answer(self, path: str, model: str, texts: list[str]) -> Said:
+        if self.known and model not in self.known:
+            return Said(404, json.dumps({"error": f"model {model!r} not found"}).encode())
+        return Said(body=self.embeddings(path, texts, self.known.get(model, 0)))
+
+    def embeddings(self, path: str, texts: list[str], dim: int = 0) -> bytes:
+        vectors = [[float(len(text)), self.turn, *[0.0] * ((dim or self.dim) - 2)] for text in texts]
         if path.endswith("/api/embed"):
             return json.dumps({"model": "m", "embeddings": vectors}).encode()
         data = [{"object": "embedding", "index": at, "embedding": its} for at, its in enumerate(vectors)]

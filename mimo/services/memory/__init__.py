@@ -6,7 +6,8 @@ adding.py       remembering; drafts.py checks and completes what is said, secret
 finding.py      from a question to an answer; texts.py and full_texts.py are what agents read
 search.py       finding itself: arms, what stands around, ranking.py, relevance.py, times.py, words.py
 meaning.py      the vectors in memory, which follow the database; embedding.py makes them,
-                and blame.py finds the text that cannot be embedded
+                blame.py finds the text that cannot be embedded, progress.py says how far it is,
+                former.py asks the model before
 editing.py      corrected, forgotten, restored, purged, taken back
 context.py      what a session should know at its start; offers.py has the resources and prompts
 consolidation.py  working memory judged, every minute; merging.py finds near duplicates

@@ -71,7 +71,9 @@ class Search:
         weights: Mapping[str, ranking.Weights] = WEIGHTS,
         threshold: float = THRESHOLD,
         chance: Callable[[], float] = lambda: USUAL,
+        lacking: Callable[[], str] = lambda: "",
     ) -> None:
+        """`lacking` says what has no vector yet that should have one, if that is worth saying."""
         self._database = database
         self._meaning = meaning
         self._near = near
@@ -79,6 +81,7 @@ class Search:
         self._weights = weights
         self._threshold = threshold
         self._chance = chance
+        self._lacking = lacking
         self._sizes = Sizes()
         self._sized_at = -1
         self.also: Also | None = None  # what others know of a question; set when the house is built
@@ -161,7 +164,8 @@ class Search:
         if self._meaning is None:
             return None, "no embedder"
         if self._near() is None:
-            return None, "no vectors yet"
+            lacking = self._lacking()
+            return None, f"did not run: {lacking}" if lacking else "no vectors yet"
         try:
             return (await self._meaning.embed([text]))[0], "ran"
         except MimoError as error:  # whatever it is, words answer
@@ -176,7 +180,8 @@ class Search:
             found = await near.nearest(vector, wanted, groups=groups, allowed=said.allowed)
         except Unavailable as error:
             return [], f"did not run: {error.message}"
-        return [id_ for id_, _ in found], "ran"
+        lacking = self._lacking()
+        return [id_ for id_, _ in found], f"ran over a part: {lacking}" if lacking else "ran"
 
     def _now(self) -> int:
         return round(self._clock() * 1000)

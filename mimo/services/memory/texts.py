@@ -71,7 +71,8 @@ def found_text(
         lines.append(f'More: cursor="{cursor}".')
     if cut or (not full and any(len(hit.content) > BRIEF for hit in shown_hits)):
         lines.append("Cut with …; whole: memory_get ids=[...].")
-    missing = [f"{arm}: {told}" for arm, told in found.arms.items() if told.startswith("did not run")]
+    partly = ("did not run", "ran over a part")
+    missing = [f"{arm}: {told}" for arm, told in found.arms.items() if told.startswith(partly)]
     lines += [f"({each})" for each in missing]
     return "\n".join(lines)
 

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import trio
+
 from mimo.embedding.box import Box
 from mimo.embedding.cache import Cache, KeyType
 from mimo.embedding.embedder import Embedder
@@ -22,10 +24,12 @@ from mimo.services.memory.editing import Editing
 from mimo.services.memory.embedding import Embedding
 from mimo.services.memory.fading import Fade
 from mimo.services.memory.finding import Finding
+from mimo.services.memory.former import Former, Make
 from mimo.services.memory.meaning import Meaning
 from mimo.services.memory.merging import Merging
 from mimo.services.memory.moments import now_ms
 from mimo.services.memory.offers import Offers
+from mimo.services.memory.progress import Progressing
 from mimo.services.memory.relevance import THRESHOLD
 from mimo.services.memory.search import Search
 from mimo.services.memory.service import Memory
@@ -33,13 +37,14 @@ from mimo.services.memory.strategies import strategies
 from mimo.services.memory.transfer import Transfer
 from mimo.services.memory.use import Use
 from mimo.storage.database import Database
+from mimo.supervision.child import Run
 from mimo.vector import Segments
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Wired:
     """`service` and `offers` have what agents see; `controls` is for our own programs; `sizes` tell what is held in
-    memory; the others are children of the tree."""
+    memory, `progress` how far the vectors are; the others are children of the tree. `read_vectors` runs `meaning`."""
 
     service: Memory
     offers: Offers
@@ -47,7 +52,9 @@ class Wired:
     context: Context
     meaning: Meaning
     questions: Questions
+    read_vectors: Run
     embedding: Embedding
+    progress: Progressing
     use: Use
     consolidation: Consolidation
     fade: Fade
@@ -64,16 +71,26 @@ def wired(
     *others: Embedder,
     weights: Mapping[str, float] | None = None,
     threshold: float = THRESHOLD,
+    former: Make | None = None,
     clock: Callable[[], int] = now_ms,
 ) -> Wired:
-    """At rest. `others` may answer for vectors that they left here (see meaning.py); `weights` count instead of those
-    of the same name that ship."""
+    """At rest. `others` may answer for vectors that they left here (see meaning.py), and so may whom `former` makes
+    (see former.py); `weights` count instead of those of the same name that ship."""
     cache, segments = _cache(events, metrics), Segments()
     sizes = _sizes(cache, segments)
     metrics.before_render(lambda: _measure(metrics, sizes))
-    meaning = Meaning(database, segments, cache, once(embedder), *map(once, others))
+    before = [Former(database, former, embedder.model)] if former is not None else []
+    meaning = Meaning(database, segments, cache, once(embedder), *map(once, others), *before)
+
+    async def read_vectors(*, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        for each in before:  # whose vectors are read, too, is known then
+            await each.look()
+        await meaning.run(task_status=task_status)
+
     # The model in the box answers in any case, and nobody else would sooner.
     questions = Questions(meaning, math.inf if isinstance(embedder, Box) else PATIENCE)
+    embedding = Embedding(database, embedder, events, metrics, clock=clock)
+    progress = Progressing(embedder, meaning, embedding, segments)
     use = Use(database, clock=clock)
     search = Search(
         database,
@@ -83,6 +100,7 @@ def wired(
         weights=strategies(weights or {}),
         threshold=threshold,
         chance=lambda: meaning.chance,
+        lacking=progress.lacking,
     )
     finding = Finding(database, search, events, use.note, clock=clock)
     context = Context(database, finding, clock=clock)
@@ -99,7 +117,9 @@ def wired(
         controls=Controls(consolidation, fade, Transfer(database, clock=clock)),
         meaning=meaning,
         questions=questions,
-        embedding=Embedding(database, embedder, events, metrics, clock=clock),
+        read_vectors=read_vectors,
+        embedding=embedding,
+        progress=progress,
         use=use,
         consolidation=consolidation,
         fade=fade,

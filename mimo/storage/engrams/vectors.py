@@ -192,6 +192,17 @@ def vectors_of(db: apsw.Connection, model: int, ids: Sequence[int]) -> list[Stor
     return [Stored(*row) for row in found]
 
 
+def samples(db: apsw.Connection, model: int, limit: int) -> list[tuple[str, bytes]]:
+    """The newest texts that have vectors of this model, with these."""
+    found = rows(
+        db,
+        "SELECT e.content, v.vector FROM engram_vectors v CROSS JOIN engrams e ON e.id = v.engram_id"
+        " WHERE v.model = ? ORDER BY v.engram_id DESC LIMIT ?",
+        (model, limit),
+    )
+    return [(text, blob) for text, blob in found]
+
+
 def queue_what_lacks(db: apsw.Connection, model: str) -> int:
     """Every engram without a vector of this model waits for one from now on; how many had not waited before."""
     run(

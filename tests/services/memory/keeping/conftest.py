@@ -21,6 +21,7 @@ from mimo.gateway.toolbox import Toolbox
 from mimo.home import Home
 from mimo.observability.events import Event, Events
 from mimo.observability.metrics import Metrics
+from mimo.services.memory.former import Make
 from mimo.services.memory.wiring import Wired, wired
 from mimo.storage.changes import last_seq
 from mimo.storage.database import Database
@@ -64,7 +65,7 @@ class Words:
 class Living:
     """A memory, and the hands to drive it with."""
 
-    def __init__(self, database: Database, embedder: Words, *others: Words) -> None:
+    def __init__(self, database: Database, embedder: Any, *others: Any, former: Make | None = None) -> None:
         self.database = database
         self.embedder = embedder
         self.now = NOW
@@ -72,7 +73,7 @@ class Living:
         self.metrics = Metrics()
         self.client = Client(name="tester", namespace="proj", version="1")
         self.parts: Wired = wired(
-            database, self.events, self.metrics, embedder, *others, clock=lambda: self.now
+            database, self.events, self.metrics, embedder, *others, former=former, clock=lambda: self.now
         )
         self.toolbox = Toolbox(self.events)
         self.toolbox.add(*self.parts.service.tools(), *self.parts.offers.things())
@@ -80,7 +81,7 @@ class Living:
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         async with trio.open_nursery() as nursery:
-            await nursery.start(self.parts.meaning.run)
+            await nursery.start(self.parts.read_vectors)
             await nursery.start(self.parts.questions.run)
             await nursery.start(self.parts.embedding.run)
             await nursery.start(self.parts.use.run)
@@ -149,6 +150,12 @@ async def living(database: Database) -> Callable[..., Living]:
     """Memories over one database, one after the other, each with its models: the chosen one first."""
     await trio.lowlevel.checkpoint()
     return lambda *models: Living(database, *(Words(model) for model in models or ("words",)))
+
+
+@pytest.fixture
+def living_with() -> type[Living]:
+    """Made of a database and an embedder."""
+    return Living
 
 
 @pytest.fixture

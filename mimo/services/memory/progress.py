@@ -1,0 +1,58 @@
+"""How far the vectors are, for whoever looks after the daemon and for the answers to questions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mimo.embedding.embedder import Embedder
+from mimo.errors import Unusable
+from mimo.services.memory.embedding import Embedding
+from mimo.services.memory.meaning import Meaning
+from mimo.vector import Segments
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """`done` memories have a vector of `model`, `waiting` will have one, `set_aside` were refused, the last for the
+    reason `refused`. Questions are asked of `serving`. `down` is why nothing is embedded at the moment."""
+
+    model: str
+    serving: str
+    done: int
+    waiting: int
+    set_aside: int
+    refused: str
+    down: str
+
+
+class Progressing:
+    def __init__(
+        self, embedder: Embedder, meaning: Meaning, embedding: Embedding, segments: Segments
+    ) -> None:
+        self._embedder = embedder
+        self._meaning = meaning
+        self._embedding = embedding
+        self._segments = segments
+
+    def __call__(self) -> Progress:
+        queue, refused, down = self._embedding.queue, self._embedding.refused, self._embedding.down
+        try:
+            model, serving = self._embedder.model, self._meaning.model
+        except Unusable as error:  # which model, its file would say
+            model, serving, down = "", "", error.message
+        done = sum(len(segment) for space, segment in self._segments if space.model == model)
+        return Progress(
+            model, serving, done, queue.waiting, queue.set_aside, refused if queue.set_aside else "", down
+        )
+
+    def as_json(self) -> Mapping[str, Any]:
+        return asdict(self())
+
+    def lacking(self) -> str:
+        """What a question cannot find by meaning because the model is new here; nothing, if that is little."""
+        waiting = self._embedding.behind
+        if not waiting or (now := self()).serving != now.model:
+            return ""
+        return f"{waiting:,} of {waiting + now.done:,} memories have no vector of {now.model} yet"
