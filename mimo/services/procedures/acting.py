@@ -39,6 +39,7 @@ def begin(turn: Turn) -> str | None:
     match state.action:
         case d.ParallelAction(branches=branches):
             turn.results, turn.broken = {}, None
+            turn.due = None if state.timeout is None else turn.now + round(state.timeout * 1000)
             for branch, work in branches.items():
                 if turn.broken is None:
                     _begin_branch(turn, branch, work)
@@ -87,7 +88,10 @@ def started(
             turn.tell("child", state=state, step=new.step, detail={"procedure": action.procedure})
         case d.WaitAction():
             until = _until(turn.now, action, context)
-            turn.put(replace(new, due=until))
+            if due is not None and due < until:
+                turn.put(replace(new, due=due, cut=True))
+            else:
+                turn.put(replace(new, due=until))
             turn.tell("waiting", state=state, step=new.step, detail={"until": until})
         case d.AwaitAction():
             events = [*action.events, *([] if action.approval is None else [d.APPROVED, d.REJECTED])]
@@ -99,16 +103,18 @@ def started(
     return turn.activities.get(new.step, new)
 
 
-def onward(turn: Turn, event: str) -> str | None:
-    """The state to which this event leads from here; None when nothing follows it, or no guard holds.
+def onward(turn: Turn, event: str, heard: Mapping[str, Any] | None = None) -> str | None:
+    """The state to which this event leads from here; None when nothing follows it, or no guard holds. `heard` is what
+    the guards see of an event that is not taken yet.
 
     Raises:
         Nonsense: a guard has no value.
     """
     fitting = [each for each in turn.definition.states[turn.state].transitions if each.event == event]
     fitting.sort(key=lambda each: (each.guard is None, each.order or 0))
+    context = turn.context if heard is None else {**turn.context, d.EVENT_NAME: heard}
     for each in fitting:
-        if each.guard is None or holds(each.guard, turn.context):
+        if each.guard is None or holds(each.guard, context):
             return each.to
     return None
 
@@ -118,7 +124,7 @@ def onward_done(turn: Turn, event: str, result: Any, save: str | None) -> str | 
     turn.remember(d.RESULT, result)
     if save is not None:
         turn.remember(save, result)
-    if (to := _by_letter(turn)) is not None:
+    if (to := by_letter(turn)) is not None:
         return to
     try:
         turn.remember(d.EVENT_NAME, {"name": event, "data": result})
@@ -153,7 +159,7 @@ def after_mail(turn: Turn, activity: Activity) -> str | None:
         if letter.event in activity.events:
             del turn.mailbox[number]
             return received(turn, activity, letter.event, letter.data)
-    if activity.branch or (to := _by_letter(turn)) is None:
+    if activity.branch or (to := by_letter(turn)) is None:
         return None
     turn.take_off(activity)
     return to
@@ -161,15 +167,11 @@ def after_mail(turn: Turn, activity: Activity) -> str | None:
 
 def received(turn: Turn, activity: Activity, event: str, data: Any) -> str | None:
     """What an activity has waited for is there."""
+    if activity.branch:
+        _branch_received(turn, activity, event, data)
+        return branches_over(turn)
     turn.tell("event", state=activity.state, step=activity.step, detail={"event": event})
     turn.take_off(activity)
-    if activity.branch:
-        if event == d.REJECTED:
-            turn.broken = turn.broken or Trouble("rejected", f"{activity.branch} was rejected", retry=False)
-        else:
-            turn.results[activity.branch] = {"event": event, "data": data}
-            _keep_way_back(turn, activity, data)
-        return branches_over(turn)
     _keep_way_back(turn, activity, data)
     return onward_done(turn, event, data, getattr(turn.definition.states[turn.state].action, "save", None))
 
@@ -200,22 +202,25 @@ def branches_over(turn: Turn) -> str | None:
     for name, branch in action.branches.items():
         if (save := getattr(branch.action, "save", None)) is not None:
             turn.remember(save, turn.results.get(name))
+    if turn.way_back(turn.state, "") is not None:
+        turn.done.append(Done(turn.next_step(), turn.state, "", dict(turn.results)))
     return onward_done(turn, d.DONE, dict(turn.results), action.save)
 
 
-def _by_letter(turn: Turn) -> str | None:
+def by_letter(turn: Turn) -> str | None:
     """Where an event that came before leads from here, if one does. One that makes a guard meaningless is dropped."""
     listened = {each.event for each in turn.definition.states[turn.state].transitions}
     for letter in [each for each in turn.mailbox if each.event in listened]:
-        turn.remember(d.EVENT_NAME, {"name": letter.event, "data": letter.data})
+        heard = {"name": letter.event, "data": letter.data}
         try:
-            to = onward(turn, letter.event)
+            to = onward(turn, letter.event, heard)
         except Nonsense as error:
             turn.mailbox.remove(letter)
             turn.tell("blocked", detail={"event": letter.event, "message": str(error)})
             continue
         if to is not None:
             turn.mailbox.remove(letter)
+            turn.remember(d.EVENT_NAME, heard)
             turn.tell("event", detail={"event": letter.event})
             return to
     return None
@@ -223,6 +228,7 @@ def _by_letter(turn: Turn) -> str | None:
 
 def _enter(turn: Turn, name: str) -> str | None:
     turn.take_all_off()
+    turn.due = None
     turn.state = name
     state = turn.definition.states[name]
     times = turn.visits[name] = turn.visits.get(name, 0) + 1
@@ -274,9 +280,18 @@ def _begin_branch(turn: Turn, name: str, work: d.Branch) -> None:
     for number, letter in enumerate(turn.mailbox):
         if letter.event in activity.events:
             del turn.mailbox[number]
-            turn.take_off(activity)
-            turn.results[name] = {"event": letter.event, "data": letter.data}
+            _branch_received(turn, activity, letter.event, letter.data)
             return
+
+
+def _branch_received(turn: Turn, activity: Activity, event: str, data: Any) -> None:
+    turn.tell("event", state=activity.state, step=activity.step, detail={"event": event})
+    turn.take_off(activity)
+    if event == d.REJECTED:
+        turn.broken = turn.broken or Trouble("rejected", f"{activity.branch} was rejected", retry=False)
+    else:
+        turn.results[activity.branch] = {"event": event, "data": data}
+        _keep_way_back(turn, activity, data)
 
 
 def _keep_way_back(turn: Turn, activity: Activity, result: Any) -> None:
@@ -290,7 +305,7 @@ def _until(now: int, action: d.WaitAction, context: Mapping[str, Any]) -> int:
         try:
             at = datetime.fromisoformat(str(said))
             at = at if at.tzinfo else at.replace(tzinfo=UTC)
-            return min(round(at.timestamp() * 1000), now + round(d.YEAR * 1000))
+            return round(at.timestamp() * 1000)
         except (ValueError, OverflowError):
             raise Nonsense(
                 f"until must be a time like 2031-05-23T09:30:00Z (got {str(said)[:40]!r})"

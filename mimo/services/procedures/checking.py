@@ -14,6 +14,7 @@ from mimo.errors import MimoError
 from mimo.services.procedures import definition as d
 from mimo.services.procedures.bounded import endless, reached
 from mimo.services.procedures.grammar import Binary, Literal, Node, Root, Unary, Unreadable, parsed, roots
+from mimo.services.procedures.needless import needless
 from mimo.services.procedures.shapes import misfits, unknown_words
 from mimo.services.procedures.templates import expressions_in, is_plain
 from mimo.tool import JsonObject, Tool
@@ -57,6 +58,7 @@ def problems_in(
     names = d.GIVEN | _saved({**states, **torn})
     for name, state in states.items():
         place = f"states.{name}"
+        yield from (Problem(*each) for each in needless(place, state))
         yield from _state(place, state, known)
         yield from _expressions(place, state, names)
         for where, action in actions_of(place, state):
@@ -115,13 +117,8 @@ def _saved(states: Mapping[str, d.State]) -> frozenset[str]:
 
 
 def _state(place: str, state: d.State, known: Collection[str]) -> Iterator[Problem]:
-    if state.terminal is not None:
-        for field in ("action", "transitions", "compensate", "retry", "timeout"):
-            if getattr(state, field):
-                yield Problem(f"{place}.{field}", "a terminal state is the end: it has none")
+    if _ends(state):
         return
-    if state.output is not None:
-        yield Problem(f"{place}.output", "only a terminal state has an output")
     if not state.transitions:
         yield Problem(place, "leads nowhere: give it transitions, or make it terminal")
         return
@@ -133,6 +130,11 @@ def _state(place: str, state: d.State, known: Collection[str]) -> Iterator[Probl
     for event in _own_events(state):
         if event not in there:
             yield Problem(place, f"no transition for the event {event!r}, which its action gives")
+
+
+def _ends(state: d.State) -> bool:
+    """Whether a run may end there, with nothing to lead on: a failure that nobody catches is an end, too."""
+    return state.terminal is not None or (isinstance(state.action, d.FailAction) and not state.transitions)
 
 
 def _own_events(state: d.State) -> Sequence[str]:
@@ -283,7 +285,7 @@ def _paths(initial: str, states: Mapping[str, d.State]) -> Iterator[Problem]:
     }
     for name in states.keys() - reached([initial], onward):
         yield Problem(f"states.{name}", "cannot be reached from the initial state")
-    ends = [name for name, state in states.items() if state.terminal is not None]
+    ends = [name for name, state in states.items() if _ends(state)]
     if not ends:
         yield Problem("states", "none is terminal, so a run would never end")
         return

@@ -36,6 +36,7 @@ def finish(turn: Turn, state: d.State) -> None:
 def fail_run(turn: Turn, trouble: Trouble) -> None:
     """Nothing leads on from here: what was done is taken back, the latest first."""
     turn.take_all_off()
+    turn.due = None
     turn.trouble = turn.ending = trouble
     turn.halted = False
     if turn.done:

@@ -66,6 +66,9 @@ def time_passed(turn: Turn) -> None:
             turn, Trouble("timeout", f"the run took longer than {turn.definition.timeout:g} s", retry=False)
         )
         return
+    if turn.due is not None and turn.now >= turn.due:
+        _all_branches_late(turn)
+        return
     for each in list(turn.activities.values()):
         if each.due is None or each.due > turn.now or turn.activities.get(each.step) is not each:
             continue
@@ -120,6 +123,9 @@ def _due(turn: Turn, activity: Activity) -> None:
             patience = patience_of(turn, activity)
             due = None if patience is None else turn.now + round(patience * 1000)
             turn.bear(turn.put(replace(activity, phase=Phase.CHILD, due=due)))
+        case Phase.WAITING if activity.cut:
+            said = f"the wait was longer than {patience_of(turn, activity) or 0:g} s"
+            failed(turn, activity, Trouble("timeout", said, retry=False))
         case Phase.WAITING if not activity.events:
             turn.tell("waited", state=activity.state, step=activity.step)
             go(turn, succeeded(turn, activity, None))
@@ -129,6 +135,15 @@ def _due(turn: Turn, activity: Activity) -> None:
         case _:
             said = f"not done within {patience_of(turn, activity) or 0:g} s"
             failed(turn, activity, Trouble("timeout", said, unsure=activity.phase is Phase.FLYING))
+
+
+def _all_branches_late(turn: Turn) -> None:
+    """The state's patience with its branches together is over."""
+    turn.due = None
+    seconds = turn.definition.states[turn.state].timeout or 0
+    turn.take_all_off()
+    turn.broken = turn.broken or Trouble("timeout", f"not all branches were done within {seconds:g} s")
+    go(turn, onward_after(turn, turn.broken))
 
 
 def _retry_of(turn: Turn, activity: Activity) -> d.Retry | None:

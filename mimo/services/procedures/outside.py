@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from mimo.errors import Busy, Conflict, InvalidArguments, NotFound
 from mimo.services.procedures import definition as d
-from mimo.services.procedures.acting import begin, enter, onward, received
+from mimo.services.procedures.acting import begin, by_letter, enter, onward, received
 from mimo.services.procedures.ending import fail_run, next_undo, stuck
 from mimo.services.procedures.expressions import Nonsense
 from mimo.services.procedures.happenings import Interrupt, Signalled, Stop
@@ -42,20 +42,20 @@ def signalled(turn: Turn, told: Signalled) -> None:
         turn.said = "taken"
         go(turn, received(turn, waiting, told.event, told.data))
         return
-    still = {Phase.WAITING, Phase.PAUSING, Phase.LEAVING}
-    busy = any(each.phase not in still for each in turn.activities.values())
     if (
         not held
-        and not busy
+        and not _busy(turn)
         and any(each.event == told.event for each in turn.definition.states[turn.state].transitions)
     ):
-        turn.remember(d.EVENT_NAME, {"name": told.event, "data": told.data})
+        heard = {"name": told.event, "data": told.data}
         try:
-            to = onward(turn, told.event)
+            to = onward(turn, told.event, heard)
         except Nonsense as error:
             turn.tell("blocked", detail={"event": told.event, "message": str(error)})
             turn.said = "blocked"
             return
+        if to is not None:
+            turn.remember(d.EVENT_NAME, heard)
         turn.tell("event" if to else "blocked", detail={"event": told.event})
         turn.said = "taken" if to else "blocked"
         go(turn, to)
@@ -87,6 +87,8 @@ def resumed(turn: Turn) -> None:
         if letter in turn.mailbox and any(letter.event in each.events for each in turn.activities.values()):
             turn.mailbox.remove(letter)
             signalled(turn, Signalled(letter.event, letter.data))
+    if turn.ending is None and not turn.ended and not _busy(turn):
+        go(turn, by_letter(turn))
     time_passed(turn)
 
 
@@ -148,6 +150,7 @@ def recovered(turn: Turn) -> None:
         return
     if (back := turn.before.saved_at - turn.now) > 0:  # the clock was set back meanwhile
         turn.deadline = None if turn.deadline is None else turn.deadline - back
+        turn.due = None if turn.due is None else turn.due - back
         for each in list(turn.activities.values()):
             turn.put(each if each.due is None else replace(each, due=each.due - back))
     if turn.interrupted:
@@ -172,6 +175,12 @@ def require_alive(turn: Turn, what: str) -> None:
         raise Conflict(
             f"the run has ended ({turn.status.value}): {what} comes too late; 'retry' would begin again"
         )
+
+
+def _busy(turn: Turn) -> bool:
+    """Whether something is under way that no event tears apart, or is about to be begun."""
+    still = {Phase.WAITING, Phase.PAUSING, Phase.LEAVING}
+    return turn.halted or any(each.phase not in still for each in turn.activities.values())
 
 
 def _settle(turn: Turn, activity: Activity, told: Signalled) -> None:

@@ -63,6 +63,7 @@ class Activity:
     attempt: int = 1
     keyed: int = 1  # the attempt that the key names: after an attempt of unknown outcome it stays
     due: int | None = None  # milliseconds since 1970: the end of the pause, the wait, or the patience
+    cut: bool = False  # of a wait: what is due is its timeout
     repeat: bool = False  # harmless to do twice
     unsure: bool = False  # an attempt before this one may have had its effect
     call: Mapping[str, Any] | None = None  # what is called, with its arguments as they were rendered
@@ -112,6 +113,7 @@ class Run:
     steps: int = 0
     entries: int = 0
     deadline: int | None = None
+    due: int | None = None  # the end of the patience with all branches of a parallel together
     paused_at: int | None = None
     interrupted: bool = False
     halted: bool = False  # its state was entered while it was paused
@@ -128,6 +130,8 @@ class Run:
         if self.status in ENDED or self.interrupted or self.paused_at is not None:
             return None
         dues = [each.due for each in self.activities if each.due is not None]
+        if self.due is not None:
+            dues.append(self.due)
         if self.deadline is not None and self.ending is None:
             dues.append(self.deadline)
         return min(dues, default=None)
@@ -164,11 +168,11 @@ def to_json(run: Run) -> dict[str, Any]:
 
 
 _PLAIN = (
-    "results", "visits", "deadline", "paused_at", "interrupted", "halted", "undone", "output", "saved_at", "depth",
+    "results", "visits", "deadline", "due", "paused_at", "interrupted", "halted", "undone", "output", "saved_at", "depth",
 )  # fmt: skip
 
 # Where 0 or an empty text says something.
-_MAY_BE_NOTHING = frozenset({"deadline", "paused_at", "output"})
+_MAY_BE_NOTHING = frozenset({"deadline", "due", "paused_at", "output"})
 
 
 def from_json(id_: int, status: str, told: Mapping[str, Any], context: Context) -> Run:
@@ -192,7 +196,7 @@ def from_json(id_: int, status: str, told: Mapping[str, Any], context: Context) 
 
 def _activity_json(each: Activity) -> dict[str, Any]:
     told: dict[str, Any] = {"step": each.step, "state": each.state, "phase": each.phase.value}
-    for name in ("branch", "undoes", "due", "repeat", "unsure", "call", "prompt"):
+    for name in ("branch", "undoes", "due", "cut", "repeat", "unsure", "call", "prompt"):
         value = getattr(each, name)
         if value or (value is not None and name == "due"):
             told[name] = value

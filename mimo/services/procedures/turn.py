@@ -46,6 +46,7 @@ class Turn:
         self.visits = dict(run.visits)
         self.steps = run.steps
         self.deadline = run.deadline
+        self.due = run.due
         self.paused_at = run.paused_at
         self.interrupted = run.interrupted
         self.halted = run.halted
@@ -166,6 +167,7 @@ class Turn:
             steps=self.steps,
             entries=self.before.entries + len(self._entries),
             deadline=self.deadline,
+            due=self.due,
             paused_at=self.paused_at,
             interrupted=self.interrupted,
             halted=self.halted,

@@ -208,9 +208,9 @@ class Chain(RuleBasedStateMachine):
             return
         if interrupt and self.run.interrupted:
             return
-        self.happens(Interrupt() if interrupt else Pause())
         if interrupt:
             self.nobody_hears()
+        self.happens(Interrupt() if interrupt else Pause())
         self.held = True
 
     @precondition(lambda self: self.held)
