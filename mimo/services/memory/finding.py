@@ -14,7 +14,8 @@ from mimo.services.memory.names import name_of, numbers_of
 from mimo.services.memory.pages import looked_up_page, offset_of, page_of
 from mimo.services.memory.search import Search
 from mimo.services.memory.spaces import readable
-from mimo.services.memory.times import Span, span_of
+from mimo.services.memory.time_filters import FORMS, span_of
+from mimo.services.memory.times import Span
 from mimo.storage.database import Database
 from mimo.storage.engrams.history import looked_up
 from mimo.storage.engrams.search import Filter
@@ -87,7 +88,7 @@ class Finding:
         span = span_of(text, datetime.fromtimestamp(self._clock() / 1000, UTC))
         if span is None:
             raise InvalidArguments(
-                f"time was not understood (got {text[:60]!r}); say yesterday, last week, 3 days ago, since March, 2031-05-23",
+                f"time was not understood (got {text[:60]!r}); say {FORMS}",
                 fields=["time"],
             )
         return span

@@ -1,6 +1,7 @@
 """When a question asks about: "yesterday", "last week", "3 days ago", "since March", "on 7 May 2023".
 
 A span is half open and in UTC. What is not understood is no time: the words of a question are never refused.
+What a filter says is another matter (`time_filters.py`): it is understood as a whole, or not at all.
 """
 
 from __future__ import annotations
@@ -83,31 +84,29 @@ def spans_in(text: str, now: datetime) -> Iterator[Span]:
     """The times that a text speaks of, as seen from `now`."""
     for match in EXPRESSION.finditer(re.sub(r"\s+", " ", text[:LONGEST])):
         try:
-            span = _span(match, now)
+            span = bounds(match, now)
         except (ValueError, OverflowError):  # 31 February, or a time before all times
             continue
         if span is None:
             continue
         start, end = span
         if match["since"]:
-            yield Span(_ms(start), None)
+            yield Span(ms_of(start), None)
         elif match["before"]:
-            yield Span(None, _ms(start))
+            yield Span(None, ms_of(start))
         else:
             named = match["d1"] or match["d2"] or match["m3"]
-            yield Span(_ms(start), _ms(end), bool(named) and not (match["y1"] or match["y2"] or match["y3"]))
+            yield Span(
+                ms_of(start), ms_of(end), bool(named) and not (match["y1"] or match["y2"] or match["y3"])
+            )
 
 
-def span_of(text: str, now: datetime) -> Span | None:
-    """The one span that a time filter means; None when it is not understood."""
-    return next(spans_in(text, now), None)
-
-
-def _span(match: re.Match[str], now: datetime) -> tuple[datetime, datetime] | None:
+def bounds(match: re.Match[str], now: datetime) -> tuple[datetime, datetime] | None:
+    """From when until when an expression lasts. Raises: ValueError, OverflowError: there is no such time."""
     today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     if match["iso"]:
         year, month, *day = map(int, match["iso"].split("-"))
-        return _day(year, month, day[0]) if day else _month(year, month)
+        return _day(year, month, day[0]) if day else whole_month(year, month)
     for n in "12":
         if match[f"d{n}"]:
             month = MONTHS[match[f"m{n}"].lower()]
@@ -137,7 +136,7 @@ def _named_month(match: re.Match[str], today: datetime) -> tuple[datetime, datet
     if name in {"may", "march", "mar", "sep", "dec", "jan"} and not match["y3"] and match[0].lower() == name:
         return None
     month = MONTHS[name]
-    return _month(int(match["y3"]) if match["y3"] else _last_year_with(month, 1, today), month)
+    return whole_month(int(match["y3"]) if match["y3"] else _last_year_with(month, 1, today), month)
 
 
 def _ago(count: str, unit: str, now: datetime) -> tuple[datetime, datetime]:
@@ -166,7 +165,7 @@ def _recent(match: re.Match[str], now: datetime, today: datetime) -> tuple[datet
         return saturday, saturday + timedelta(2)
     if unit == "month":
         month = today.year * 12 + today.month - 1 - (0 if this else 1)
-        return _month(month // 12, month % 12 + 1)
+        return whole_month(month // 12, month % 12 + 1)
     if unit == "year":
         year = today.year - (0 if this else 1)
         return _day(year, 1, 1)[0], _day(year + 1, 1, 1)[0]
@@ -183,7 +182,7 @@ def _day(year: int, month: int, day: int) -> tuple[datetime, datetime]:
     return start, start + timedelta(1)
 
 
-def _month(year: int, month: int) -> tuple[datetime, datetime]:
+def whole_month(year: int, month: int) -> tuple[datetime, datetime]:
     start = datetime(year, month, 1, tzinfo=UTC)
     return start, start + timedelta(monthrange(year, month)[1])
 
@@ -193,5 +192,5 @@ def _last_year_with(month: int, day: int, today: datetime) -> int:
     return today.year if (month, day) <= (today.month, today.day) else today.year - 1
 
 
-def _ms(moment: datetime) -> int:
+def ms_of(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)
