@@ -15,8 +15,11 @@ from mimo.vector import from_blobs
 
 # The store on which the constants of relevance.py were found: long talks, by the model in the box.
 USUAL = 0.283
-# From fewer one cannot tell, and more do not move it.
-ENOUGH, MANY = 256, 4_096
+# What is expected of a store before anything is known of it: its first notes are of this and that.
+EXPECTED = 0.05
+# So many memories say as much as the expectation does; and more than MANY do not move it. Few that are all about one
+# thing do not make it chance to ask for that thing: up to FEW the level is never above the usual.
+CONVINCING, FEW, MANY = 8, 256, 4_096
 # What is near to nearly everything is not told apart by any threshold.
 HIGHEST = 0.95
 
@@ -40,13 +43,15 @@ class Chance:
 
     @property
     def level(self) -> float:
-        """The cosine that says nothing; the usual one, as long as too little is stored to tell."""
-        if self._total is None or self._count < ENOUGH:
-            return USUAL
+        """The cosine that says nothing: what is expected, and ever more what is seen."""
         count = self._count
+        if self._total is None or count < 2:
+            return EXPECTED
         # The square of the sum holds every pair twice, and each vector with itself.
         mean = (float(self._total @ self._total) - count) / (count * (count - 1))
-        return min(max(mean, 0.0), HIGHEST)
+        mean = min(max(mean, 0.0), HIGHEST)
+        level = (mean * count + EXPECTED * CONVINCING) / (count + CONVINCING)
+        return min(level, USUAL) if count < FEW else level
 
 
 def steadied(cosines: Floats, level: float) -> Floats:

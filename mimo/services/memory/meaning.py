@@ -172,7 +172,10 @@ class Meaning:
         if gone:
             await kept.segment.drop(sorted(gone))
         if stored:
-            kept.chance.note(_blobs(stored, kept.model), kept.model.dim)
+            new = [
+                each for each in stored if each.id not in kept.segment
+            ]  # nothing is near to itself by chance
+            kept.chance.note(_blobs(new, kept.model), kept.model.dim)
             await kept.segment.put([_row(each) for each in stored if len(each.blob) == 2 * kept.model.dim])
 
     async def _drop_the_old(self) -> None:

@@ -112,9 +112,14 @@ def weighed(
         table[:, MEANINGS] = steadied(table[:, MEANINGS], chance)
     found = scores(table, ranking.vector_of(weights)) + WORKING_BONUS * around.working[at].astype(np.float32)
     order = np.lexsort((around.ids[at], -found))
-    relevant = relevance(table, _without_vector(field))
+    relevant = relevance(table, _without_vector(field), _said(counts[at]))
     ids: list[int] = around.ids[at][order].tolist()
     return Weighed(tuple(ids), table[order], np.minimum(found[order], 1.0), relevant[order])
+
+
+def _said(counts: Floats) -> Floats:
+    """How many of the question's words each says, as a share."""
+    return (counts > 0).sum(axis=1, dtype=np.float32) / np.float32(max(counts.shape[1], 1))
 
 
 def _without_vector(field: ranking.Field) -> Bools:

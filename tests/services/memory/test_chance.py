@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from mimo.services.memory.chance import ENOUGH, MANY, USUAL, Chance, steadied
+from mimo.services.memory.chance import EXPECTED, FEW, MANY, USUAL, Chance, steadied
 from mimo.vector import to_blob
 
 
@@ -28,21 +28,36 @@ def north() -> npt.NDArray[np.float32]:
 @pytest.mark.parametrize("nearness", [0.0, 0.1, 0.4, 0.75])
 def test_the_level_is_the_mean_cosine_of_any_two(nearness: float, north: npt.NDArray[np.float32]) -> None:
     chance = Chance()
-    blobs = about(north, nearness, 2 * ENOUGH)
-    chance.note(blobs[:ENOUGH], 64)
-    chance.note(blobs[ENOUGH:], 64)
+    blobs = about(north, nearness, 2 * FEW)
+    chance.note(blobs[:FEW], 64)
+    chance.note(blobs[FEW:], 64)
     assert chance.level == pytest.approx(nearness, abs=0.02)
 
 
-def test_a_few_vectors_tell_nothing_yet(north: npt.NDArray[np.float32]) -> None:
+def test_few_that_are_about_one_thing_do_not_make_it_chance_to_ask_for_it(
+    north: npt.NDArray[np.float32],
+) -> None:
     chance = Chance()
-    chance.note(about(north, 0.8, ENOUGH - 1), 64)
+    chance.note(about(north, 0.8, FEW - 1), 64)
     assert chance.level == USUAL
+    chance.note(about(north, 0.8, FEW), 64)
+    assert chance.level == pytest.approx(0.8, abs=0.02)
+
+
+def test_the_first_notes_are_of_this_and_that_and_soon_it_is_seen_whether_they_are(
+    north: npt.NDArray[np.float32],
+) -> None:
+    chance = Chance()
+    assert chance.level == EXPECTED
+    chance.note(about(north, 0.0, 1), 64)
+    assert chance.level == EXPECTED
+    chance.note(about(north, 0.0, 40), 64)
+    assert 0 <= chance.level < EXPECTED / 3
 
 
 def test_vectors_without_a_direction_do_not_count(north: npt.NDArray[np.float32]) -> None:
     chance = Chance()
-    chance.note([*about(north, 0.4, 2 * ENOUGH), *[to_blob(np.zeros(64, np.float32))] * 500], 64)
+    chance.note([*about(north, 0.4, 2 * FEW), *[to_blob(np.zeros(64, np.float32))] * 500], 64)
     assert chance.level == pytest.approx(0.4, abs=0.02)
 
 
