@@ -87,7 +87,7 @@ def take_in(words: Words) -> int:
             promised += result["promised"]
             progress(read, size, f"imported {number}")
         progress_over()
-    bad += _broken_off(promised, number)
+    not_whole = _broken_off(promised, number)
     if words.has("json"):
         say_json(
             {
@@ -103,9 +103,9 @@ def take_in(words: Words) -> int:
         say(f"{added} {would}added, {known} known already, {len(bad)} not understood")
         if redacted:
             say(f"secrets were taken out of {redacted}")
-        for error in bad[:20]:
+        for error in bad[:20] + not_whole[:20]:
             note(f"line {error['line']}: {error['message']}")
-    return FAILED if bad else OK
+    return FAILED if bad or not_whole else OK
 
 
 def _broken_off(promised: Sequence[Mapping[str, int]], last: int) -> list[dict[str, Any]]:

@@ -262,6 +262,7 @@ def test_an_import_that_is_not_whole_says_so_and_fails(
     told = inside("import", "-", given="{}\n{}\n{}\n")
     assert told.returncode == code
     assert said in told.stderr
+    assert "0 not understood" in told.stdout
 
 
 NOTES = {
