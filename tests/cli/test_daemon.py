@@ -115,7 +115,7 @@ def test_only_what_names_the_project_is_told_to_the_daemon(
     environ |= {"MIMO_NAMESPACE": "x", "OPENAI_API_KEY": "sk-secret"}
     peer = scripted({"mimo/reload": {"result": {}}})
     inside("reload")
-    assert peer.hello | {"pid": 0} == {
+    assert peer.hello | {"pid": 0, "terminal": False} == {
         "mimo": 1,
         "role": "cli",
         "version": __version__,
@@ -123,6 +123,7 @@ def test_only_what_names_the_project_is_told_to_the_daemon(
         "pid": 0,
         "env": {"MIMO_NAMESPACE": "x"},
         "settled": False,
+        "terminal": False,
     }
 
 
