@@ -118,10 +118,11 @@ Several guarded transitions of one event need an order, unless they exclude each
 Guards and ${templates} are expressions: input.x, result, error.kind, event.data.x, names saved before; == != < <= > >=
 and or not in + - * / % length(x) default(x, y) 'text' [1, 2]. A path to nothing is null in a guard, an error in a template.
 Errors: retried as the state says, then the transition of error, else what was done is compensated in reverse order.
+What may have been done (its tool was late, or has gone) is not retried unless it is idempotent, and is compensated too.
 A cycle needs a wait, an await or max_visits.
 
 run: name, input, version, wait (seconds to wait for its end, 20; 0: do not), key (same key: run once)
 status, history: run, after, limit. list: the procedures; with name or status: their runs. get: name, version, format
-(text, json, mermaid, svg), run (its state lit). signal: run, event, data; to a run that needs attention: done or error.
+(text, json, mermaid, svg), run (its state lit). signal: run, event, data, key (same key: sent once); to a run that needs attention: done or error.
 interrupt: run, rollback (take back what was done). pause, resume: run. retry: run, state (from there on).
 deactivate: name, version. validate: definition, or text of JSON or YAML with its file's name as name."""

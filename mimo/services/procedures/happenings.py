@@ -40,10 +40,11 @@ class TimePassed:
 
 @dataclass(frozen=True, slots=True)
 class Signalled:
-    """An event from outside."""
+    """An event from outside. Sent again under the same key it is the same one, and befalls nothing."""
 
     event: str
     data: Any = None
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

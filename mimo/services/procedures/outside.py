@@ -19,11 +19,26 @@ from mimo.services.procedures.outcomes import (
     patience_of,
     time_passed,
 )
-from mimo.services.procedures.runs import Activity, Letter, Phase, Status, Trouble
+from mimo.services.procedures.runs import Activity, Heard, Letter, Phase, Status, Trouble
 from mimo.services.procedures.turn import Turn
 
 MOST_LETTERS = 100
+# Who has had no answer sends again soon.
+MOST_KEYS = 50
 LOST = Trouble("lost", "it was under way when mimo ended, and whether it was done is not known", unsure=True)
+
+
+def heard(turn: Turn, told: Signalled) -> None:
+    """An event that somebody sends, maybe not for the first time."""
+    before = next((each for each in turn.heard if told.key and each.key == told.key), None)
+    if before is None:
+        signalled(turn, told)
+        if told.key:
+            turn.heard = (*turn.heard, Heard(told.key, told.event, turn.said))[-MOST_KEYS:]
+        return
+    if before.event != told.event:
+        raise Conflict(f"under this key the run was sent {before.event!r}; take another for {told.event!r}")
+    turn.said = before.said
 
 
 def signalled(turn: Turn, told: Signalled) -> None:
@@ -47,15 +62,15 @@ def signalled(turn: Turn, told: Signalled) -> None:
         and not _busy(turn)
         and any(each.event == told.event for each in turn.definition.states[turn.state].transitions)
     ):
-        heard = {"name": told.event, "data": told.data}
+        event = {"name": told.event, "data": told.data}
         try:
-            to = onward(turn, told.event, heard)
+            to = onward(turn, told.event, event)
         except Nonsense as error:
             turn.tell("blocked", detail={"event": told.event, "message": str(error)})
             turn.said = "blocked"
             return
         if to is not None:
-            turn.remember(d.EVENT_NAME, heard)
+            turn.remember(d.EVENT_NAME, event)
         turn.tell("event" if to else "blocked", detail={"event": told.event})
         turn.said = "taken" if to else "blocked"
         go(turn, to)

@@ -96,6 +96,15 @@ class Letter:
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """An event that came under a key, and what was said to it."""
+
+    key: str
+    event: str
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """All of it. What changes it is `engine.advance`, and nothing else."""
 
@@ -109,6 +118,7 @@ class Run:
     broken: Trouble | None = None  # of the first branch that failed
     done: Sequence[Done] = ()
     mailbox: Sequence[Letter] = ()
+    heard: Sequence[Heard] = ()  # of the last events that came under keys
     visits: Mapping[str, int] = field(default_factory=dict[str, int])
     steps: int = 0
     entries: int = 0
@@ -157,6 +167,8 @@ def to_json(run: Run) -> dict[str, Any]:
         told["done"] = [[each.step, each.state, each.branch, each.result] for each in run.done]
     if run.mailbox:
         told["mailbox"] = [[each.event, each.data] for each in run.mailbox]
+    if run.heard:
+        told["heard"] = [[each.key, each.event, each.said] for each in run.heard]
     for name in ("broken", "ending", "trouble"):
         if (trouble := cast("Trouble | None", getattr(run, name))) is not None:
             told[name] = [trouble.kind, trouble.message, trouble.retry, trouble.unsure]
@@ -185,6 +197,7 @@ def from_json(id_: int, status: str, told: Mapping[str, Any], context: Context) 
         activities=tuple(_activity(each) for each in told.get("activities", ())),
         done=tuple(Done(*each) for each in told.get("done", ())),
         mailbox=tuple(Letter(*each) for each in told.get("mailbox", ())),
+        heard=tuple(Heard(*each) for each in told.get("heard", ())),
         broken=_trouble(told.get("broken")),
         ending=_trouble(told.get("ending")),
         trouble=_trouble(told.get("trouble")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -157,7 +158,8 @@ class Procedures:
     async def _signal(self, asked: Procedure, call: Call) -> Answer:
         if asked.event is None:
             raise InvalidArguments("signal needs event", fields=["event"])
-        said = await self._runner.ask(asked.run_id(), Signalled(asked.event, asked.data))
+        signal = Signalled(asked.event, asked.data, _kept_key(asked.key or call.key, call.client))
+        said = await self._runner.ask(asked.run_id(), signal)
         told = {
             "kept": "kept until the run asks for it",
             "blocked": "no guard lets it through at the moment; it has changed nothing",
@@ -220,6 +222,13 @@ class Procedures:
         return _answer(
             asked, f"{before}\n{text}" if before else text, {**texts.run_data(row, run, definition), **more}
         )
+
+
+def _kept_key(key: str | None, client: Client) -> str:
+    """What a run keeps of a key: keys may be long, and two clients may choose the same."""
+    if key is None:
+        return ""
+    return hashlib.sha256(f"{client.namespace} {key}".encode()).hexdigest()[:24]
 
 
 def _answer(asked: Procedure, text: str, data: Mapping[str, Any]) -> Answer:

@@ -43,6 +43,7 @@ class Turn:
         self.broken = run.broken
         self.done = list(run.done)
         self.mailbox = list(run.mailbox)
+        self.heard = run.heard
         self.visits = dict(run.visits)
         self.steps = run.steps
         self.deadline = run.deadline
@@ -163,6 +164,7 @@ class Turn:
             broken=self.broken,
             done=tuple(self.done),
             mailbox=tuple(self.mailbox),
+            heard=self.heard,
             visits=self.visits,
             steps=self.steps,
             entries=self.before.entries + len(self._entries),

@@ -150,7 +150,8 @@ def procedure_routes(dispatch: Dispatch) -> Sequence[Route]:
                    query=(version,)), deactivate),
         (Operation("POST", f"{one}/runs", "run_procedure", "Begin a run. Idempotency-Key: begun once.", takes=_RUN,
                    status=201), run),
-        (Operation("POST", f"{a_run}/signal", "signal_run", "An event for a run.", takes=_SIGNAL), signal),
+        (Operation("POST", f"{a_run}/signal", "signal_run", "An event for a run. Idempotency-Key: sent once.",
+                   takes=_SIGNAL), signal),
         (Operation("POST", f"{a_run}/{{act}}", "act_on_run", "interrupt, pause, resume or retry.", takes=_ACT), act),
     ]  # fmt: skip
     return [
