@@ -105,6 +105,7 @@ class Embedding:
             if not batch:
                 await self._rest(seq)
                 continue
+            await self._look()
             try:
                 if not blame.well:
                     await self._embedder.embed([HARMLESS])
@@ -112,7 +113,6 @@ class Embedding:
                 await self._pause(error)
                 continue
             blame.well = True
-            await self._look()
             try:
                 made = await self._embed(batch)
             except FAILURES as error:

@@ -42,17 +42,23 @@ class Progressing:
             model, serving = self._embedder.model, self._meaning.model
         except Unusable as error:  # which model, its file would say
             model, serving, down = "", "", error.message
-        done = sum(len(segment) for space, segment in self._segments if space.model == model)
-        return Progress(
-            model, serving, done, queue.waiting, queue.set_aside, refused if queue.set_aside else "", down
-        )
+        refused = refused if queue.set_aside else ""
+        return Progress(model, serving, self._vectors(model), queue.waiting, queue.set_aside, refused, down)
 
     def as_json(self) -> Mapping[str, Any]:
         return asdict(self())
 
     def lacking(self) -> str:
-        """What a question cannot find by meaning because the model is new here; nothing, if that is little."""
-        waiting = self._embedding.behind
-        if not waiting or (now := self()).serving != now.model:
+        """What a question cannot find by meaning because the model has changed; nothing, if that is little."""
+        now = self()
+        total = now.done + now.waiting + now.set_aside
+        missing = self._embedding.behind if now.serving == now.model else 0
+        if now.serving != now.model and now.down:  # nobody embeds what came since for the old model
+            missing = total - self._vectors(now.serving)
+        if missing <= 0:
             return ""
-        return f"{waiting:,} of {waiting + now.done:,} memories have no vector of {now.model} yet"
+        yet = " yet" if now.serving == now.model else ""
+        return f"{missing:,} of {total:,} memories have no vector of {now.serving}{yet}"
+
+    def _vectors(self, model: str) -> int:
+        return sum(len(segment) for space, segment in self._segments if space.model == model)

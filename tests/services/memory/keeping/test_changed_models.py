@@ -168,6 +168,10 @@ async def test_from_the_box_to_a_service_and_back(database: Database) -> None:
             await until(lambda: new.parts.embedding.down)
             assert new.parts.progress().serving == box.model
             assert await arm(new) == "ran"
+            await new.add("What came since")
+            await until(lambda: new.parts.progress().waiting == 6)
+            assert await arm(new) == f"ran over a part: 1 of 6 memories have no vector of {box.model}"
+            await new.call("memory_edit", action="purge", ids=["m6"])
             again()
             await taken_over(new, "openai:new")
     back = Living(database, Box())
