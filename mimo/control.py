@@ -90,7 +90,9 @@ class Control:
             raise InvalidArguments('mimo/tool takes {"name": "...", "arguments": {...}}')
         key: Any = params.get("key")
         call = Call(secrets.token_hex(4), client, key=key if isinstance(key, str) else None)
-        answer = await self._dispatch.call(name, params.get("arguments", {}), call)
+        patience: Any = params.get("seconds")
+        seconds = float(patience) if isinstance(patience, int | float) and patience > 0 else None
+        answer = await self._dispatch.call(name, params.get("arguments", {}), call, seconds=seconds)
         return {"text": answer.as_text(), "data": answer.data, "failed": answer.failed}
 
     async def _tools(self, params: JsonObject, client: Client) -> Json:

@@ -10,6 +10,8 @@ from mimo.home import Home
 from mimo.launch import CannotStart, connect, greeting, last_words, reach
 
 SECONDS = 10.0
+# As long as a tool may take.
+PATIENT = 60.0
 
 
 class Answered(NamedTuple):
@@ -104,13 +106,16 @@ class Daemon:
             raise Refused(str(error.get("message", "the daemon refused")), str(kind))  # pyright: ignore[reportUnknownArgumentType]
         return message.get("result")
 
-    def tool(self, name: str, arguments: Mapping[str, Any], *, seconds: float = 60.0) -> "Answered":
+    def tool(self, name: str, arguments: Mapping[str, Any], *, seconds: float = PATIENT) -> "Answered":
         """Call a tool as an agent would.
 
         Raises:
             Refused: the arguments do not fit, or the tool failed.
         """
-        given = self.ask("mimo/tool", {"name": name, "arguments": dict(arguments)}, seconds=seconds)
+        asked: dict[str, Any] = {"name": name, "arguments": dict(arguments)}
+        if seconds < PATIENT:  # so that the daemon gives what it has by then
+            asked["seconds"] = seconds
+        given = self.ask("mimo/tool", asked, seconds=seconds)
         if given.get("failed"):
             raise Refused(str(given.get("text") or "the tool failed"), str(given.get("kind") or ""))
         return Answered(str(given.get("text") or ""), given.get("data"))

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, TypeAlias, cast
 
 import trio
 
-from mimo.errors import TooSlow, Unavailable, Unusable
+from mimo.errors import MimoError
 from mimo.storage.database import Database
 from mimo.storage.triples.names import alike, begins_alike, name_key, named, newest_names
 
@@ -94,7 +94,7 @@ class Resolution:
             with trio.move_on_after(SECONDS):  # what has a vector by then is compared, the rest the next time
                 for at in range(0, len(names) + 1, AT_ONCE):
                     await self._embed([mention, *names][at : at + AT_ONCE])
-        except (Unavailable, TooSlow, Unusable):
+        except MimoError:  # whatever an embedder says, names are no argument of the caller's that was wrong
             return nothing
         model = self._embedder.model
         asked = self._vectors.get((model, mention))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 import pytest
+import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mimo.errors import Conflict, NotFound
+from mimo.errors import Busy, Conflict, InvalidArguments, MimoError, NotFound, Unavailable
 from mimo.services.graph.resolution import likeness
 from mimo.storage.sql import value
 
@@ -50,6 +52,19 @@ async def test_meaning_finds_what_no_word_does_if_it_leads(graph: Living) -> Non
     asked = graph.embedder.asked
     assert await by(graph, "auto") == (None, "several")
     assert graph.embedder.asked - asked == 3  # the two that are new, and the mention
+
+
+@pytest.mark.parametrize("error", [Busy("429"), InvalidArguments("400"), Unavailable("500")])
+async def test_an_embedder_that_refuses_is_no_fault_of_who_asks(
+    graph: Living, error: MimoError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(texts: Sequence[str]) -> NoReturn:
+        await trio.lowlevel.checkpoint()
+        raise error
+
+    monkeypatch.setattr(graph.embedder, "embed", refuse)
+    await graph.teach(("car", "has", "wheels"))
+    assert await by(graph, "automobile") == (None, "nothing")
 
 
 async def test_several_are_an_answer_and_nothing_is_taught_of_them(graph: Living) -> None:
