@@ -99,6 +99,22 @@ async def test_what_was_set_aside_is_tried_again_later_and_later_and_at_every_st
             await until(lambda: len(memory.parts.meaning.near() or ()) == 5)
 
 
+async def test_the_time_to_try_again_comes_though_nothing_else_happens(
+    database: Database, mock_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with standing_in() as there:
+        there.refuse = poison(400)
+        async with remembering(database, there) as memory:
+            await memory.add("POISON")
+            await until(lambda: memory.parts.embedding.queue.next_try)
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            asked = len(there.asked)
+            memory.now += MINUTE
+            mock_clock.jump(61)
+            await until(lambda: "again in 2 minutes" in caplog.text)
+            assert len(there.asked) > asked
+
+
 async def test_a_text_that_was_reworded_is_taken(database: Database) -> None:
     async with standing_in() as there:
         there.refuse = poison(400)
