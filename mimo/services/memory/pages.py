@@ -82,7 +82,7 @@ def _text_page(asked: arguments.Search, found: Found) -> Page:
         def with_first(n: int, why: bool = why) -> str:
             return text([replace(first, content=shortened(shown, n))], why=why, cut=True)
 
-        length = most_that_fit(len(shown), lambda n: len(with_first(n)) <= budget)
+        length = most_that_fit(min(len(shown), budget), lambda n: len(with_first(n)) <= budget)
         if length >= LEAST:
             return Page(Answer.text(with_first(length)), [first])
     if found.abstained:
@@ -112,7 +112,7 @@ def _data_page(asked: arguments.Search, found: Found) -> Page:
             cut = told | {"content": shortened(hits[0].content, n), "cut": True}
             return _found_data(asked, found, [cut]) | more
 
-        length = most_that_fit(len(hits[0].content), lambda n: _size(with_first(n)) <= budget)
+        length = most_that_fit(min(len(hits[0].content), budget), lambda n: _size(with_first(n)) <= budget)
         data = with_first(max(length, 1))
         if length >= LEAST:
             break
@@ -135,10 +135,12 @@ def _looked_up_data(
 ) -> dict[str, Any]:
     whole = [full_texts.looked_up_json(each, history=asked.history) for each in there]
     data: dict[str, Any] = {"results": whole, "missing": list(missing)}
-    if "max_chars" not in asked.model_fields_set or _size(data) <= asked.max_chars:
+    contents = [each.engram.content for each in there]
+    if "max_chars" not in asked.model_fields_set or (
+        sum(map(len, contents)) <= asked.max_chars and _size(data) <= asked.max_chars
+    ):
         return data
     slim = [{"id": name_of(each.engram.id)} for each in there]
-    contents = [each.engram.content for each in there]
 
     def with_texts_of(n: int, told: Sequence[dict[str, Any]], ids: Sequence[str]) -> dict[str, Any]:
         results = [
@@ -153,7 +155,7 @@ def _looked_up_data(
         left = {"left_out": len(there) - len(told)} if len(told) < len(there) else {}
         return {"results": results, "missing": list(ids)} | left | cut
 
-    longest = max(map(len, contents))
+    longest = min(max(map(len, contents)), asked.max_chars)
     for told in (whole, slim):
         n = most_that_fit(
             longest, lambda n, told=told: _size(with_texts_of(n, told, missing)) <= asked.max_chars
