@@ -16,18 +16,17 @@ from mimo.services.procedures.turn import Turn, as_error
 
 # A run that goes on for so long is no procedure any more, but something that has run away.
 MOST_STEPS = 100_000
-# States that only compute follow each other within a turn, which the loop has to wait for.
-AT_ONCE = 2_000
+# States that only compute follow each other within a turn, which the loop has to wait for; then others have theirs.
+AT_ONCE = 500
 
 
 def enter(turn: Turn, name: str) -> None:
-    """Go to this state, and on, for as long as nothing has to be waited for."""
-    for _ in range(AT_ONCE):
-        following = _enter(turn, name)
-        if following is None:
-            return
-        name = following
-    fail_run(turn, Trouble("bound", f"more than {AT_ONCE} states in one go, without an action", retry=False))
+    """Go to this state, and on, for as long as nothing has to be waited for; but not for too long at once."""
+    following: str | None = name
+    entered = 0
+    while following is not None:
+        entered += 1
+        following = _enter(turn, following, rest=entered > AT_ONCE)
 
 
 def begin(turn: Turn) -> str | None:
@@ -226,7 +225,8 @@ def by_letter(turn: Turn) -> str | None:
     return None
 
 
-def _enter(turn: Turn, name: str) -> str | None:
+def _enter(turn: Turn, name: str, *, rest: bool) -> str | None:
+    """`rest`: what it does is for the next turn."""
     turn.take_all_off()
     turn.due = None
     turn.state = name
@@ -241,7 +241,7 @@ def _enter(turn: Turn, name: str) -> str | None:
     if turn.steps > MOST_STEPS:
         fail_run(turn, Trouble("bound", f"more than {MOST_STEPS:,} steps", retry=False))
         return None
-    if turn.paused_at is not None and state.terminal is None:
+    if (rest or turn.paused_at is not None) and state.terminal is None:
         turn.halted = True
         return None
     return begin(turn)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from mimo.services.procedures.happenings import Bear, Failed, Happening, Interrupt, Stop
+from mimo.services.procedures.happenings import Bear, Failed, Happening, Hold, Interrupt, Pause, Stop
 from mimo.services.procedures.live import Live, ended_child, run_of
 from mimo.services.procedures.runs import ENDED, Phase, Trouble
 from mimo.storage.database import Database
@@ -32,21 +32,21 @@ class Children:
 
     def expect(self, parent: int, bear: Bear) -> None:
         """It is about to be born; whoever is to stop it has to wait for that."""
-        self._births[Parent(parent, bear.step, bear.attempt)] = trio.Event()
+        self._births.setdefault(Parent(parent, bear.step, bear.attempt), trio.Event())
 
     async def bear(self, parent: Live, definition: Definition, bear: Bear) -> None:
         assert self.begin is not None
         try:
             await self.begin(parent, definition, bear)
         finally:
-            self._births.pop(Parent(parent.id, bear.step, bear.attempt)).set()
+            of = Parent(parent.id, bear.step, bear.attempt)
+            if (born := self._births.pop(of, None)) is not None:  # asked for twice, it is born once
+                born.set()
 
     async def stop(self, parent: int, stop: Stop) -> None:
         """Hold it, or have it take back what it did; its parent hears when it has ended, also if that was before."""
         of = Parent(parent, stop.step, stop.attempt)
-        if (born := self._births.get(of)) is not None:
-            await born.wait()
-        child: int | None = await self._when_there(self._database.read, stored.child_of, of)
+        child = await self._born(of)
         if child is None:
             if stop.rollback:
                 trouble = Trouble("child", "it was never begun", retry=False)
@@ -57,6 +57,18 @@ class Children:
             self._post(child, Interrupt(stop.rollback))
         elif stop.rollback:
             self._post(parent, ended_child(of, run))
+
+    async def hold(self, parent: int, hold: Hold) -> None:
+        """Pause it, if there is one: one that is not born yet is not, until its parent goes on."""
+        child = await self._born(Parent(parent, hold.step, hold.attempt))
+        if child is not None:
+            self._post(child, Pause(held=True))
+
+    async def _born(self, of: Parent) -> int | None:
+        if (born := self._births.get(of)) is not None:
+            await born.wait()
+        child: int | None = await self._when_there(self._database.read, stored.child_of, of)
+        return child
 
     async def unneeded(self, rows: Sequence[Row]) -> Sequence[int]:
         """Those of these runs whose parents do not wait for them: mimo ended before they could be stopped."""

@@ -30,7 +30,7 @@ from mimo.services.procedures.happenings import (
     TimePassed,
 )
 from mimo.services.procedures.outcomes import failed, finished, launch_queued, time_passed
-from mimo.services.procedures.outside import again, heard, interrupted, recovered, require_alive, resumed
+from mimo.services.procedures.outside import again, heard, interrupted, paused, recovered, resumed
 from mimo.services.procedures.runs import Activity, Phase, Run, Trouble
 from mimo.services.procedures.turn import Turn
 
@@ -87,10 +87,7 @@ def advance(
         case Signalled():
             heard(turn, happening)
         case Pause():
-            require_alive(turn, "pause")
-            if turn.paused_at is None:
-                turn.paused_at = now
-                turn.tell("paused")
+            paused(turn, held=happening.held)
         case Resume():
             resumed(turn)
         case Interrupt():

@@ -49,7 +49,9 @@ class Signalled:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Begin nothing more; what is under way goes on."""
+    """Begin nothing more; what is under way goes on. `held`: its parent was paused, and goes on with it."""
+
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,15 @@ class Stop:
     rollback: bool = False
 
 
-Intent: TypeAlias = Act | Bear | Stop
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """This step's child is to begin nothing more until its parent goes on."""
+
+    step: int
+    attempt: int
+
+
+Intent: TypeAlias = Act | Bear | Stop | Hold
 
 
 @dataclass(frozen=True, slots=True)

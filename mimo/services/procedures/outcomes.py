@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from mimo.services.procedures import definition as d
-from mimo.services.procedures.acting import branches_over, enter, onward_after, succeeded
+from mimo.services.procedures.acting import begin, branches_over, enter, onward_after, succeeded
 from mimo.services.procedures.ending import fail_run, stuck, undone
 from mimo.services.procedures.happenings import Stop
 from mimo.services.procedures.runs import Activity, Phase, Trouble
@@ -65,6 +65,10 @@ def time_passed(turn: Turn) -> None:
         fail_run(
             turn, Trouble("timeout", f"the run took longer than {turn.definition.timeout:g} s", retry=False)
         )
+        return
+    if turn.halted:
+        turn.halted = False
+        go(turn, begin(turn))
         return
     if turn.due is not None and turn.now >= turn.due:
         _all_branches_late(turn)

@@ -10,7 +10,7 @@ from mimo.services.procedures import definition as d
 from mimo.services.procedures.acting import begin, by_letter, enter, onward, received
 from mimo.services.procedures.ending import fail_run, next_undo, stuck
 from mimo.services.procedures.expressions import Nonsense
-from mimo.services.procedures.happenings import Interrupt, Signalled, Stop
+from mimo.services.procedures.happenings import Hold, Interrupt, Signalled, Stop
 from mimo.services.procedures.outcomes import (
     failed,
     finished,
@@ -82,6 +82,15 @@ def signalled(turn: Turn, told: Signalled) -> None:
     turn.said = "kept"
 
 
+def paused(turn: Turn, *, held: bool) -> None:
+    require_alive(turn, "pause")
+    if turn.paused_at is not None:
+        return
+    turn.paused_at, turn.held = turn.now, held
+    turn.tell("paused")
+    _hold_children(turn)
+
+
 def resumed(turn: Turn) -> None:
     require_alive(turn, "resume")
     if turn.paused_at is None and not turn.interrupted:
@@ -92,6 +101,10 @@ def resumed(turn: Turn) -> None:
     turn.tell("resumed")
     if was_interrupted:
         recovered(turn)
+    else:
+        for each in turn.activities.values():
+            if each.phase is Phase.CHILD:
+                turn.bear(each)  # or have it go on
     if turn.halted:
         turn.halted = False
         go(turn, begin(turn))
@@ -132,6 +145,7 @@ def again(turn: Turn, state: str | None) -> None:
     if state is None:
         stopped = [each for each in turn.activities.values() if each.phase is Phase.STUCK]
         if stopped:
+            turn.trouble = turn.ending  # what it had until then
             for each in stopped:
                 turn.tell("again", state=each.state, step=each.step)
                 _launch_again(turn, each)
@@ -170,7 +184,11 @@ def recovered(turn: Turn) -> None:
             turn.put(each if each.due is None else replace(each, due=each.due - back))
     if turn.interrupted:
         return
+    if turn.paused_at is not None:
+        _hold_children(turn)
     for each in list(turn.activities.values()):
+        if each.phase is Phase.CHILD and turn.paused_at is not None:
+            continue
         if each.phase is Phase.CHILD:
             turn.bear(each)
         elif each.phase is Phase.LEAVING:
@@ -192,6 +210,12 @@ def require_alive(turn: Turn, what: str) -> None:
         )
 
 
+def _hold_children(turn: Turn) -> None:
+    for each in turn.activities.values():
+        if each.phase is Phase.CHILD:
+            turn.intend(Hold(each.step, each.attempt))
+
+
 def _busy(turn: Turn) -> bool:
     """Whether something is under way that no event tears apart, or is about to be begun."""
     still = {Phase.WAITING, Phase.PAUSING, Phase.LEAVING}
@@ -202,6 +226,8 @@ def _settle(turn: Turn, activity: Activity, told: Signalled) -> None:
     """A person says what became of it."""
     turn.said = "taken"
     turn.tell("settled", state=activity.state, step=activity.step, detail={"event": told.event})
+    others = (each.trouble for each in turn.activities.values() if each.step != activity.step)
+    turn.trouble = next((each for each in others if each is not None), turn.ending)
     if told.event == d.DONE:
         finished(turn, turn.put(replace(activity, phase=Phase.FLYING)), told.data)
     elif activity.undoes:

@@ -35,6 +35,7 @@ from mimo.services.procedures.happenings import (
     Finished,
     Granted,
     Happening,
+    Hold,
     Interrupt,
     Overgrown,
     Recovered,
@@ -363,6 +364,8 @@ class Runner:
                 self._nursery.start_soon(self.children.bear, live, definition, intent)
             case Stop():
                 self._nursery.start_soon(self.children.stop, live.id, intent)
+            case Hold():
+                self._nursery.start_soon(self.children.hold, live.id, intent)
             case _:
                 raise TypeError(f"nobody knows how to do {intent}")
 

@@ -125,8 +125,9 @@ class Run:
     deadline: int | None = None
     due: int | None = None  # the end of the patience with all branches of a parallel together
     paused_at: int | None = None
+    held: bool = False  # paused because its parent was
     interrupted: bool = False
-    halted: bool = False  # its state was entered while it was paused
+    halted: bool = False  # its state was entered, and its action is for a later turn
     ending: Trouble | None = None  # it is being taken back because of this
     undone: int = 0
     trouble: Trouble | None = None
@@ -140,6 +141,8 @@ class Run:
         if self.status in ENDED or self.interrupted or self.paused_at is not None:
             return None
         dues = [each.due for each in self.activities if each.due is not None]
+        if self.halted:
+            dues.append(self.saved_at)
         if self.due is not None:
             dues.append(self.due)
         if self.deadline is not None and self.ending is None:
@@ -180,7 +183,7 @@ def to_json(run: Run) -> dict[str, Any]:
 
 
 _PLAIN = (
-    "results", "visits", "deadline", "due", "paused_at", "interrupted", "halted", "undone", "output", "saved_at", "depth",
+    "results", "visits", "deadline", "due", "paused_at", "held", "interrupted", "halted", "undone", "output", "saved_at", "depth",
 )  # fmt: skip
 
 # Where 0 or an empty text says something.

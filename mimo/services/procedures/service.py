@@ -16,7 +16,7 @@ from mimo.services.procedures.happenings import Again, Interrupt, Pause, Resume,
 from mimo.services.procedures.live import run_of
 from mimo.services.procedures.registry import Registry
 from mimo.services.procedures.runner import Runner
-from mimo.services.procedures.runs import ENDED, Run, Status
+from mimo.services.procedures.runs import ENDED, Phase, Run, Status
 from mimo.services.procedures.starting import Starting
 from mimo.storage.database import Database
 from mimo.storage.procedures import runs as stored
@@ -185,6 +185,8 @@ class Procedures:
     async def _history(self, asked: Procedure, call: Call) -> Answer:
         await self.found(asked.run_id())
         lines = await self._database.read(stored.history, asked.run_id(), asked.after, asked.limit)
+        if any(each.kind == "child" for each in lines):
+            lines = texts.with_children(lines, await self._children(asked.run_id()))
         data = {"run": asked.run, "history": texts.history_data(lines)}
         return _answer(asked, texts.history_text(lines), data)
 
@@ -218,10 +220,15 @@ class Procedures:
     async def _told(self, asked: Procedure, id_: int, before: str = "", **more: Any) -> Answer:
         row, run = await self.found(id_)
         definition = await self._registry.of(row.definition_id)
-        text = texts.run_text(row, run, definition)
-        return _answer(
-            asked, f"{before}\n{text}" if before else text, {**texts.run_data(row, run, definition), **more}
-        )
+        with_child = any(each.phase in {Phase.CHILD, Phase.LEAVING} for each in run.activities)
+        children: texts.Children = await self._children(id_) if with_child else {}
+        text = texts.run_text(row, run, definition, children)
+        data = {**texts.run_data(row, run, definition, children), **more}
+        return _answer(asked, f"{before}\n{text}" if before else text, data)
+
+    async def _children(self, id_: int) -> texts.Children:
+        found = await self._database.read(stored.children_of, id_)
+        return {(step, attempt): child for step, attempt, child in found}
 
 
 def _kept_key(key: str | None, client: Client) -> str:

@@ -147,5 +147,5 @@ def _go_on(runner: Runner, row: Row) -> None:
     assert row.parent is not None
     if run.status in ENDED:
         runner.post(row.parent.id, ended_child(row.parent, run))
-    elif run.interrupted:
+    elif run.interrupted or run.held:
         runner.post(row.id, Resume())

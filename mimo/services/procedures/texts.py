@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mimo.services.procedures.runs import ENDED, Phase, Run, Status
 from mimo.storage.procedures.definitions import Kept
@@ -23,7 +24,11 @@ def when(milliseconds: int) -> str:
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def run_data(row: Row, run: Run, definition: Definition) -> dict[str, Any]:
+# Of a run: by the step and the attempt that each belongs to.
+Children: TypeAlias = Mapping[tuple[int, int], int]
+
+
+def run_data(row: Row, run: Run, definition: Definition, children: Children) -> dict[str, Any]:
     """Everything about a run."""
     told: dict[str, Any] = {
         "run": f"r{row.id}",
@@ -38,7 +43,7 @@ def run_data(row: Row, run: Run, definition: Definition) -> dict[str, Any]:
         "ended_at": None if row.ended_at is None else when(row.ended_at),
         "output": run.output,
         "error": None,
-        "waits_for": waits_for(run),
+        "waits_for": waits_for(run, children),
         "paused": run.paused_at is not None,
         "parent": None if row.parent is None else f"r{row.parent.id}",
     }
@@ -47,7 +52,7 @@ def run_data(row: Row, run: Run, definition: Definition) -> dict[str, Any]:
     return told
 
 
-def waits_for(run: Run) -> list[dict[str, Any]]:
+def waits_for(run: Run, children: Children) -> list[dict[str, Any]]:
     """What has to come before it goes on."""
     if run.status in ENDED:
         return []
@@ -58,6 +63,8 @@ def waits_for(run: Run) -> list[dict[str, Any]]:
             one["branch"] = each.branch
         if each.call is not None:
             one["call"] = each.call.get("tool") or each.call.get("procedure")
+        if (child := children.get((each.step, each.attempt))) is not None:
+            one["run"] = f"r{child}"
         if each.events:
             one["events"] = list(each.events)
         if each.prompt:
@@ -70,11 +77,13 @@ def waits_for(run: Run) -> list[dict[str, Any]]:
     return told
 
 
-def run_text(row: Row, run: Run, definition: Definition) -> str:
+def run_text(row: Row, run: Run, definition: Definition, children: Children) -> str:
     lines = [f"r{row.id} {definition.name} {definition.version}: {row.status}, in {row.state}"]
     if run.paused_at is not None and run.status is not Status.INTERRUPTED:
         lines[0] += " (paused)"
     for each in run.activities if run.status not in ENDED else ():
+        id_ = children.get((each.step, each.attempt))
+        child = "" if id_ is None else f", r{id_}"
         match each.phase:
             case Phase.STUCK:
                 said = "" if each.trouble is None else f": {each.trouble.message}"
@@ -88,9 +97,9 @@ def run_text(row: Row, run: Run, definition: Definition) -> str:
             case Phase.WAITING | Phase.PAUSING:
                 lines.append(f"{each.phase.value} until {when(each.due or 0)}")
             case Phase.LEAVING:
-                lines.append(f"a child takes back what it did: {(each.call or {}).get('procedure')}")
+                lines.append(f"a child takes back what it did: {(each.call or {}).get('procedure')}{child}")
             case Phase.CHILD:
-                lines.append(f"its child runs ({(each.call or {}).get('procedure')})")
+                lines.append(f"its child runs ({(each.call or {}).get('procedure')}{child})")
             case _:
                 lines.append(f"{each.phase.value}: {(each.call or {}).get('tool')}, attempt {each.attempt}")
     if run.trouble is not None:
@@ -114,6 +123,17 @@ def row_data(row: Row, name: str, version: str) -> dict[str, Any]:
 
 def row_text(told: Mapping[str, Any]) -> str:
     return f"{told['run']} {told['procedure']} {told['version']}: {told['status']}, in {told['state']}, since {told['changed_at']}"
+
+
+def with_children(lines: Sequence[Told], children: Children) -> Sequence[Told]:
+    """The same, and where one tells of a child, its name."""
+    first = {step: id_ for (step, _), id_ in sorted(children.items(), reverse=True)}
+    return [
+        replace(each, detail=json.dumps({**json.loads(each.detail), "run": f"r{first[each.step]}"}))
+        if each.kind == "child" and each.detail is not None and each.step in first
+        else each
+        for each in lines
+    ]
 
 
 def history_data(lines: Sequence[Told]) -> list[dict[str, Any]]:

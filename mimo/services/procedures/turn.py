@@ -49,6 +49,7 @@ class Turn:
         self.deadline = run.deadline
         self.due = run.due
         self.paused_at = run.paused_at
+        self.held = run.held and run.paused_at is not None
         self.interrupted = run.interrupted
         self.halted = run.halted
         self.ending = run.ending
@@ -171,6 +172,7 @@ class Turn:
             deadline=self.deadline,
             due=self.due,
             paused_at=self.paused_at,
+            held=self.held and self.paused_at is not None,
             interrupted=self.interrupted,
             halted=self.halted,
             ending=self.ending,

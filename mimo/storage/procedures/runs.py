@@ -186,6 +186,16 @@ def child_of(db: apsw.Connection, parent: Parent) -> int | None:
     )
 
 
+def children_of(db: apsw.Connection, parent_id: int) -> list[tuple[int, int, int]]:
+    """Of each the step and the attempt of its parent's that it belongs to, and its id."""
+    return rows(
+        db,
+        "SELECT parent_step, parent_attempt, id FROM procedure_executions WHERE parent_id = ?"
+        " ORDER BY parent_step, parent_attempt",
+        (parent_id,),
+    )
+
+
 def unfinished(db: apsw.Connection) -> list[Row]:
     """Those that something was under way for when they were saved, and those that wait."""
     found_ = rows(

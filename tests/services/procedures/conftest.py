@@ -155,7 +155,7 @@ class House:
     async def call(self, operation: str, call: Call | None = None, **arguments: Any) -> Answer:
         asked = {"operation": operation, **arguments}
         call = call or Call("1", self.client)
-        if operation == "run":  # it may wait for time to pass
+        if operation == "run" and arguments.get("wait") != 0:  # it may wait for time to pass
             return await self.dispatch.call("procedure", asked, call)
         with self.database.holding_the_clock():
             return await self.dispatch.call("procedure", asked, call)

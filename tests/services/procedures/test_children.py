@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+import trio
+import trio.testing
 from trio.abc import Clock
 
 from mimo.errors import Conflict
@@ -146,6 +148,78 @@ async def test_a_way_back_that_was_stopped_by_hand_goes_on_and_is_not_begun_twic
     await house.data("interrupt", run=run, rollback=True)
     assert (await house.ended(run))["status"] == "rolled_back"
     assert house.hand.done == ["first", "not first"]
+
+
+SLOW = {
+    "x": {"action": do("inner"), "transitions": to("y")},
+    "y": {"action": do("later"), "transitions": to("ok")},
+}
+
+
+async def paused_in(house: Any) -> tuple[str, str, Any]:
+    """A parent that is paused while its child's first action is in flight."""
+    await house.define(SLOW, name="inner")
+    await house.define(OUTER)
+    held = house.hand.hold("inner")
+    run = await house.start()
+    await house.hand.begun["inner"].wait()
+    told = await house.data("pause", run=run)
+    child = told["waits_for"][0]["run"]
+    await house.until(child, "running", "x")
+    while not (await house.data("status", run=child))["paused"]:
+        await trio.testing.wait_all_tasks_blocked()
+    return run, child, held
+
+
+async def test_who_pauses_a_parent_pauses_its_child_and_it_goes_on_with_it(
+    house: Any, autojump_clock: Clock
+) -> None:
+    run, child, held = await paused_in(house)
+    held.set()
+    await house.until(child, "waiting", "y")
+    await trio.sleep(500)
+    assert house.hand.done == ["first", "inner"]
+    await house.data("resume", run=run)
+    assert (await house.ended(run))["status"] == "completed"
+    assert house.hand.done == ["first", "inner", "later"]
+
+
+async def test_a_child_that_is_held_stays_so_after_a_restart_and_goes_on_with_its_parent(
+    idle: Any, autojump_clock: Clock
+) -> None:
+    async with idle.running():
+        run, child, _ = await paused_in(idle)
+    idle.hand.held.clear()
+    async with idle.restarted():
+        await idle.until(child, "waiting", "y")
+        await trio.sleep(500)
+        assert "later" not in idle.hand.done
+        await idle.data("resume", run=run)
+        assert (await idle.ended(run))["status"] == "completed"
+
+
+async def test_a_child_that_was_paused_by_itself_does_not_go_on_with_its_parent(
+    house: Any, autojump_clock: Clock
+) -> None:
+    run, child = await begun(house)
+    await house.data("pause", run=child)
+    await house.data("pause", run=run)
+    await house.data("resume", run=run)
+    await trio.sleep(5_000)
+    assert (await house.data("status", run=child))["paused"]
+    await house.data("resume", run=child)
+    assert (await house.ended(run))["status"] == "completed"
+
+
+async def test_a_parent_names_its_child(house: Any, autojump_clock: Clock) -> None:
+    run, child = await begun(house)
+    (waits,) = (await house.data("status", run=run))["waits_for"]
+    assert (waits["call"], waits["run"]) == ("inner", child)
+    assert f"its child runs (inner, {child})" in await house.text("status", run=run)
+    lines = (await house.data("history", run=run))["history"]
+    (line,) = [each for each in lines if each["kind"] == "child"]
+    assert line["detail"] == {"procedure": "inner", "run": child}
+    assert child in await house.text("history", run=run)
 
 
 def test_a_child_that_was_done_before_it_could_stop_is_taken_back_by_its_parent() -> None:

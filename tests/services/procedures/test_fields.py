@@ -10,7 +10,7 @@ from trio.abc import Clock
 
 from mimo.services.procedures.definition import Definition
 from mimo.services.procedures.engine import advance, new_run
-from mimo.services.procedures.happenings import Began, TimePassed
+from mimo.services.procedures.happenings import Began, Pause, Resume, TimePassed
 from mimo.services.procedures.runs import Status, from_json, to_json
 
 
@@ -264,3 +264,37 @@ async def test_a_failure_that_nobody_catches_needs_no_transitions(house: Any, au
     await house.define({"a": {"action": {"type": "fail", "message": "no way", "kind": "closed"}}})
     told = await house.ended(await house.start())
     assert (told["status"], told["error"]["kind"]) == ("failed", "closed")
+
+
+ROUND: dict[str, Any] = {
+    "begin": {"action": {"type": "set", "values": {"n": 0}}, "transitions": to("body")},
+    "body": {
+        "action": {"type": "set", "values": {"n": "${n + 1}"}},
+        "transitions": [{"to": "body", "guard": "n < input.times"}, {"to": "end"}],
+        "max_visits": 10_000,
+    },
+    "end": {"terminal": "success", "output": "${n}"},
+}
+
+
+async def test_as_many_rounds_as_are_allowed_are_made_though_they_only_compute(
+    house: Any, autojump_clock: Clock
+) -> None:
+    await house.define(ROUND)
+    told = await house.ended(await house.start(times=3_000))
+    assert (told["status"], told["output"]) == ("completed", 3_000)
+    assert house.parts.runner.turns > 3  # others had theirs meanwhile
+
+
+def test_what_rests_in_the_midst_of_its_rounds_outlasts_a_restart_and_a_pause() -> None:
+    whole = {"name": "q", "initial": "begin", "states": ROUND}
+    definition = Definition.model_validate(whole)
+    run = advance(definition, new_run(1, "u", definition, {"times": 700}, 0), Began(), 5).run
+    assert (run.status, run.wake) == (Status.WAITING, 5)
+    paused = advance(definition, run, Pause(), 6).run
+    assert paused.wake is None
+    assert advance(definition, paused, TimePassed(), 7).run.context["n"] == run.context["n"]
+    resumed = advance(definition, paused, Resume(), 8).run
+    assert (resumed.status, resumed.output) == (Status.COMPLETED, 700)
+    again = from_json(1, run.status.value, to_json(run), run.context)
+    assert advance(definition, again, TimePassed(), 9).run.output == 700

@@ -60,6 +60,8 @@ async def test_what_was_in_flight_and_may_harm_needs_attention_and_is_settled_by
         await idle.data("signal", run=runs[2], event="error", data={"why": "it was not"})
         ended = [(await idle.ended(run))["status"] for run in runs]
         assert ended == ["completed", "completed", "failed"]
+        errors = [(await idle.data("status", run=run))["error"] for run in runs]
+        assert [each and each["kind"] for each in errors] == [None, None, "settled"]
         assert sorted(idle.hand.done) == ["one", "two", "two"]
         assert idle.hand.keys[idle.hand.done.index("one")].endswith(" 2 2")
 
