@@ -106,7 +106,8 @@ def _data_page(asked: arguments.Search, found: Found) -> Page:
     first = _told(hits[0])
     slim = {"id": first["id"]}
     data: dict[str, Any] = {}
-    for told, more in ((first, {"note": REST}), (slim, {"note": REST}), (slim, {"arms": {}})):
+    without_arms: dict[str, Any] = {"arms": {}}
+    for told, more in ((first, {"note": REST}), (slim, {"note": REST}), (slim, without_arms)):
 
         def with_first(n: int, told: dict[str, Any] = told, more: dict[str, Any] = more) -> dict[str, Any]:
             cut = told | {"content": shortened(hits[0].content, n), "cut": True}
