@@ -19,6 +19,8 @@ from mimo.storage.writer import optimize
 log = logging.getLogger(__name__)
 
 HOUR = 3600.0
+# Until the first look: a daemon that an editor started may live for a quarter of an hour only.
+SETTLING = 120.0
 # A sweep takes a few at a time, so that it never holds the writer for long.
 PORTION = 1_000
 
@@ -44,8 +46,10 @@ class Upkeep:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         task_status.started()
+        pause = min(SETTLING, self._every)
         while True:
-            await trio.sleep(self._every)
+            await trio.sleep(pause)
+            pause = self._every
             try:
                 await self.tidy()
                 await self.copy_when_due()

@@ -39,7 +39,7 @@ def relevance(features: Floats, by_words: Bools, said: Floats) -> Floats:
     of the question's words each says itself, as a share. A word that is in everything tells nothing apart, but who
     asks for it has not asked for nothing.
     """
-    whole_question = np.float32(ALL_SAID) * np.clip(2 * said - 1, 0, 1)
+    whole_question = (ALL_SAID * np.clip(2 * said - 1, 0, 1)).astype(np.float32)
     words = EVIDENCE["words"] * features[:, FEATURES.index("words")] + whole_question
     total = whole_question.copy()
     for name, worth in EVIDENCE.items():
