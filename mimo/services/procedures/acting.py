@@ -111,7 +111,7 @@ def onward(turn: Turn, event: str, heard: Mapping[str, Any] | None = None) -> st
     """
     fitting = [each for each in turn.definition.states[turn.state].transitions if each.event == event]
     fitting.sort(key=lambda each: (each.guard is None, each.order or 0))
-    context = turn.context if heard is None else {**turn.context, d.EVENT_NAME: heard}
+    context = turn.context if heard is None else turn.context.and_also(d.EVENT_NAME, heard)
     for each in fitting:
         if each.guard is None or holds(each.guard, context):
             return each.to

@@ -56,7 +56,7 @@ def next_undo(turn: Turn) -> None:
         if undo is None:  # cannot be: it is kept only with a way back
             turn.done.pop()
             continue
-        context = {**turn.context, d.RESULT: latest.result}
+        context = turn.context.and_also(d.RESULT, latest.result)
         try:
             activity = started(
                 turn,

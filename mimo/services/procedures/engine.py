@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mimo.services.procedures import effort
 from mimo.services.procedures.acting import enter
 from mimo.services.procedures.definition import INPUT, RUN, Definition
 from mimo.services.procedures.ending import fail_run, left
@@ -62,7 +61,6 @@ def advance(
     Raises:
         Conflict, NotFound, InvalidArguments, Busy: it cannot happen to this run; nothing follows.
     """
-    effort.begin()
     turn = Turn(definition, run, now, chance=chance, may_act=may_act, repeatable=repeatable)
     match happening:
         case Began():
@@ -99,7 +97,6 @@ def advance(
         case Overgrown():
             if not turn.ended:
                 fail_run(turn, Trouble("too_large", happening.message, retry=False))
-    effort.end()
     return turn.advanced()
 
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
-from mimo.services.procedures.effort import CHARACTERS, Nonsense, spend
+from mimo.services.procedures.effort import Nonsense, spend_on
 from mimo.services.procedures.grammar import (
     BIGGEST,
     Applied,
@@ -27,6 +27,8 @@ from mimo.services.procedures.grammar import (
 
 # Texts grow by "+" only, and each is bounded, so no expression makes much of little.
 LONGEST_TEXT = 100_000
+# To look at numbers costs what it costs to find them.
+_LARGE = (str, list, Mapping)
 
 Value: TypeAlias = Any  # JSON
 
@@ -60,7 +62,10 @@ def value_of(node: Node, context: Mapping[str, Value]) -> Value:
         case Binary("or", left, right):
             return _truth(value_of(left, context)) or _truth(value_of(right, context))
         case Binary(sign, left, right):
-            return _BINARY[sign](value_of(left, context), value_of(right, context))
+            one, other = value_of(left, context), value_of(right, context)
+            if isinstance(one, _LARGE) or isinstance(other, _LARGE):
+                spend_on(context, one, other)
+            return _BINARY[sign](one, other)
         case _:
             raise Nonsense("no such expression")
 
@@ -113,7 +118,6 @@ def _add(left: Value, right: Value) -> Value:
     if isinstance(left, str) and isinstance(right, str):
         if len(left) + len(right) > LONGEST_TEXT:
             raise Nonsense(f"a text has at most {LONGEST_TEXT:,} characters")
-        spend((len(left) + len(right)) // CHARACTERS)
         return left + right
     return _number(_numeric(left, "+") + _numeric(right, "+"))
 
@@ -136,7 +140,6 @@ def _rest(left: Value, right: Value) -> Value:
 
 def same(left: Value, right: Value) -> bool:
     """Equal as JSON: 1 is 1.0, and true is no 1."""
-    spend(1)
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
     if isinstance(left, list) and isinstance(right, list):
@@ -159,7 +162,6 @@ def _ordered(sign: str, judge: Callable[[Any, Any], bool]) -> Callable[[Value, V
 
 def _contains(item: Value, holder: Value) -> bool:
     if isinstance(holder, str) and isinstance(item, str):
-        spend(len(holder) // CHARACTERS)
         return item in holder
     if isinstance(holder, Mapping):
         return isinstance(item, str) and item in holder

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, TypeAlias, cast
 
-from mimo.services.procedures.effort import Nonsense, spend, spend_on
+from mimo.services.procedures.effort import Nonsense, spend_on
 from mimo.services.procedures.expressions import LONGEST_TEXT, Value, value_of
 from mimo.services.procedures.grammar import Inside, Literal, Node, Root, Unreadable, parsed
 
@@ -53,10 +53,8 @@ def filled(template: Any, context: Mapping[str, Value]) -> Any:
         case str():
             return _filled_text(template, context) if "${" in template else template
         case list():
-            spend(1)
             return [filled(each, context) for each in cast("list[Any]", template)]
         case Mapping():
-            spend(1)
             return {name: filled(each, context) for name, each in cast("Mapping[str, Any]", template).items()}
         case _:
             return template
@@ -101,7 +99,7 @@ def _known(node: Node, context: Mapping[str, Value]) -> Value:
     value = value_of(node, context)
     if value is None and isinstance(node, Root | Inside):
         _require(node, context)
-    spend_on(value)
+    spend_on(context, value)
     return value
 
 

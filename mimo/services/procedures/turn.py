@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from mimo.services.procedures.definition import Definition, ParallelAction, Undo
+from mimo.services.procedures.effort import Knowledge
 from mimo.services.procedures.happenings import Act, Advanced, Bear, Entry, Intent, Stop
 from mimo.services.procedures.runs import ENDED, Activity, Done, Phase, Run, Status, Trouble, to_json
 from mimo.services.procedures.written import written
@@ -36,7 +37,7 @@ class Turn:
         self.before = run
         self.state = run.state
         self.status = run.status
-        self.context: dict[str, Any] = dict(run.context)
+        self.context = Knowledge(run.context)
         self._remembered = False
         self.activities = {each.step: each for each in run.activities}
         self.results = dict(run.results)
