@@ -25,6 +25,7 @@ NOTES = Migration(
     2,
     "notes",
     """
+    ALTER TABLE answer ADD COLUMN asked TEXT NOT NULL DEFAULT '';
     CREATE TABLE note (id INTEGER PRIMARY KEY, body TEXT NOT NULL) STRICT;
     CREATE VIRTUAL TABLE note_words USING fts5(body, content = 'note', content_rowid = 'id');
     INSERT INTO note_words (note_words, rank) VALUES ('secure-delete', 1);

@@ -16,6 +16,7 @@ NOTES = Migration(
     2,
     "notes",
     """
+    ALTER TABLE answer ADD COLUMN asked TEXT NOT NULL DEFAULT '';
     CREATE TABLE note (id INTEGER PRIMARY KEY, body TEXT NOT NULL UNIQUE CHECK (body <> 'bad')) STRICT;
     CREATE TABLE reply (id INTEGER PRIMARY KEY, note INTEGER NOT NULL REFERENCES note (id)) STRICT;
     CREATE VIRTUAL TABLE note_words USING fts5(body, content = 'note', content_rowid = 'id');

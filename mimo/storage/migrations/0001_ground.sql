@@ -13,7 +13,6 @@ CREATE TABLE change (
 -- exactly when the effect is. Rows go after some days.
 CREATE TABLE answer (
     key    TEXT PRIMARY KEY NOT NULL CHECK (length(key) BETWEEN 1 AND 200),
-    asked  TEXT NOT NULL DEFAULT '',  -- a digest of what was to be done; empty: whatever it was
     result TEXT NOT NULL,  -- JSON
     at     INTEGER NOT NULL  -- milliseconds since 1970, UTC
 ) STRICT, WITHOUT ROWID;

@@ -124,12 +124,6 @@ CREATE TABLE active_days (
     day    TEXT NOT NULL UNIQUE  -- 2031-05-23
 ) STRICT;
 
--- When a round that the memory makes by itself was made last: few daemons live until the next one.
-CREATE TABLE rounds (
-    name TEXT PRIMARY KEY NOT NULL,
-    at   INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-
 CREATE TABLE embedding_models (
     id   INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
