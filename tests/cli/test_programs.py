@@ -27,24 +27,23 @@ def test_a_hook_without_a_daemon_is_silent_and_succeeds(event: str, given: str, 
     assert (said.returncode, said.stdout, said.stderr) == (0, "", "")
 
 
-def test_a_hook_costs_less_than_thirty_milliseconds_over_a_bare_interpreter(environ: dict[str, str]) -> None:
+def test_a_hook_costs_little_more_than_two_bare_interpreters(environ: dict[str, str]) -> None:
     def cpu(*words: str) -> float:
-        def once() -> float:
-            before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            subprocess.run(
-                [sys.executable, *words],
-                env=without_coverage,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                check=False,
-            )
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-        return min(once() for _ in range(8))
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(
+            [sys.executable, *words],
+            env=without_coverage,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     without_coverage = {name: value for name, value in environ.items() if not name.startswith("COVERAGE")}
-    assert cpu("-m", "mimo", "hook", "prompt") - cpu("-c", "pass") < 0.030
+    both = [(cpu("-c", "pass"), cpu("-m", "mimo", "hook", "prompt")) for _ in range(8)]
+    bare, hook = (min(column) for column in zip(*both, strict=True))
+    assert hook < 2.25 * bare
 
 
 @pytest.mark.parametrize("shell", SHELLS)

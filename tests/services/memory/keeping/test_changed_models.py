@@ -165,7 +165,7 @@ async def test_from_the_box_to_a_service_and_back(database: Database) -> None:
         again = not_for(there, "new")
         new = Living(database, openai("new", there.url, dim=there.dim, retry=ONCE), box, former=at(there))
         async with new.running():
-            await until(lambda: new.parts.embedding.down)
+            await until(lambda: new.parts.embedding.down and new.parts.meaning.near() is not None)
             assert new.parts.progress().serving == box.model
             assert await arm(new) == "ran"
             await new.add("What came since")
