@@ -170,9 +170,10 @@ class Database:
         job = Job(work, args, key, frees)
         await trio.lowlevel.checkpoint_if_cancelled()
         try:
-            it.inbox.send_nowait(job)  # not another checkpoint: the answer is one
-        except trio.WouldBlock:
-            await self._sent(it, job)
+            try:
+                it.inbox.send_nowait(job)  # not another checkpoint: the answer is one
+            except trio.WouldBlock:
+                await it.inbox.send(job)
         except trio.BrokenResourceError:
             raise self._absent() from None
         try:
@@ -182,12 +183,6 @@ class Database:
             raise
         assert job.result is not None
         return cast("T", job.result.unwrap())
-
-    async def _sent(self, it: Opened, job: Job) -> None:
-        try:
-            await it.inbox.send(job)
-        except trio.BrokenResourceError:
-            raise self._absent() from None
 
     async def outcome(self, key: str | Key) -> Answered | None:
         """What `key` was answered, or None if nothing was done under it, by any write accepted before.

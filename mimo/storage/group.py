@@ -61,16 +61,14 @@ def commit_group(db: apsw.Connection, jobs: Sequence[Job]) -> None:
     """
     run(db, "BEGIN IMMEDIATE")
     try:
-        failed = _first_failure(db, jobs)
-        if failed is not None and len(jobs) > 1:
+        if not _all_well(db, jobs):
             run(db, "ROLLBACK")
+            if len(jobs) == 1:
+                return
             run(db, "BEGIN IMMEDIATE")
             for job in jobs:
                 job.reset()
                 _run_apart(db, job)
-        elif failed is not None:
-            run(db, "ROLLBACK")
-            return
         try:
             run(db, "COMMIT")
         except apsw.Error as error:
@@ -101,13 +99,13 @@ def fail_all(jobs: Sequence[Job], error: BaseException) -> None:
             job.fail(error)
 
 
-def _first_failure(db: apsw.Connection, jobs: Sequence[Job]) -> Job | None:
+def _all_well(db: apsw.Connection, jobs: Sequence[Job]) -> bool:
     """Runs the jobs until one fails. Raises only what ends the whole group."""
     for job in jobs:
         _run(db, job)
         if isinstance(job.result, outcome.Error):
-            return job
-    return None
+            return False
+    return True
 
 
 def _run_apart(db: apsw.Connection, job: Job) -> None:

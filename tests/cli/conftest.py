@@ -3,8 +3,10 @@
 import io
 import json
 import os
+import resource
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -87,3 +89,28 @@ def scripted(home: Home) -> Iterator[Callable[[Mapping[str, Any]], Scripted]]:
     yield start
     for peer in peers:
         peer.close()
+
+
+@pytest.fixture
+def beside_bare(environ: dict[str, str]) -> Callable[..., tuple[float, float]]:
+    """Seconds of processor time: of a bare interpreter, and of one that is given these words."""
+    without_coverage = {name: value for name, value in environ.items() if not name.startswith("COVERAGE")}
+
+    def cpu(*words: str) -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(
+            [sys.executable, *words],
+            env=without_coverage,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    def measured(*words: str) -> tuple[float, float]:
+        # In turns, and the least of some runs: what the others took more, the machine's other work has cost.
+        both = [(cpu("-c", "pass"), cpu(*words)) for _ in range(8)]
+        return min(bare for bare, _ in both), min(given for _, given in both)
+
+    return measured

@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -190,23 +189,10 @@ def test_light_commands_import_nothing_heavy(words: list[str], environ: dict[str
     assert not imported & {"trio", "pydantic", "numpy", "apsw", "asyncio", "argparse", "logging"}
 
 
-def test_a_status_costs_less_than_two_and_a_half_bare_interpreters(environ: dict[str, str]) -> None:
-    def cpu(*words: str) -> float:
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(
-            [sys.executable, *words],
-            env=without_coverage,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-        )
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-    without_coverage = {name: value for name, value in environ.items() if not name.startswith("COVERAGE")}
-    # In turns, and the least of some runs: what the others took more, the machine's other work has cost.
-    both = [(cpu("-c", "pass"), cpu("-m", "mimo", "status")) for _ in range(8)]
-    bare, status = (min(column) for column in zip(*both, strict=True))
+def test_a_status_costs_less_than_two_and_a_half_bare_interpreters(
+    beside_bare: Callable[..., tuple[float, float]],
+) -> None:
+    bare, status = beside_bare("-m", "mimo", "status")
     assert status < 2.5 * bare
 
 

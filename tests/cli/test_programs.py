@@ -1,10 +1,8 @@
 """What programs drive: hooks, completions, and the arguments of `mimo tool`."""
 
 import json
-import resource
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,22 +25,10 @@ def test_a_hook_without_a_daemon_is_silent_and_succeeds(event: str, given: str, 
     assert (said.returncode, said.stdout, said.stderr) == (0, "", "")
 
 
-def test_a_hook_costs_little_more_than_two_bare_interpreters(environ: dict[str, str]) -> None:
-    def cpu(*words: str) -> float:
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(
-            [sys.executable, *words],
-            env=without_coverage,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-        )
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-    without_coverage = {name: value for name, value in environ.items() if not name.startswith("COVERAGE")}
-    both = [(cpu("-c", "pass"), cpu("-m", "mimo", "hook", "prompt")) for _ in range(8)]
-    bare, hook = (min(column) for column in zip(*both, strict=True))
+def test_a_hook_costs_little_more_than_two_bare_interpreters(
+    beside_bare: Callable[..., tuple[float, float]],
+) -> None:
+    bare, hook = beside_bare("-m", "mimo", "hook", "prompt")
     assert hook < 2.25 * bare
 
 

@@ -65,10 +65,7 @@ def problems_in(
             yield from _action(where, action, find)
     for name, state in torn.items():
         place = f"states.{name}"
-        for number, transition in enumerate(state.transitions):
-            if transition.to not in known:
-                yield Problem(f"{place}.transitions[{number}].to", _no_state(transition.to, known))
-        yield from _overlaps(place, state.transitions)
+        yield from _transitions(place, state.transitions, known)
         for where, action in actions_of(place, state):
             yield from _action(where, action, find)
     if whole and header.initial in known:
@@ -122,10 +119,7 @@ def _state(place: str, state: d.State, known: Collection[str]) -> Iterator[Probl
     if not state.transitions:
         yield Problem(place, "leads nowhere: give it transitions, or make it terminal")
         return
-    for number, transition in enumerate(state.transitions):
-        if transition.to not in known:
-            yield Problem(f"{place}.transitions[{number}].to", _no_state(transition.to, known))
-    yield from _overlaps(place, state.transitions)
+    yield from _transitions(place, state.transitions, known)
     there = {each.event for each in state.transitions}
     for event in _own_events(state):
         if event not in there:
@@ -148,6 +142,15 @@ def _own_events(state: d.State) -> Sequence[str]:
             return []
         case _:
             return [d.DONE]
+
+
+def _transitions(
+    place: str, transitions: Sequence[d.Transition], known: Collection[str]
+) -> Iterator[Problem]:
+    for number, transition in enumerate(transitions):
+        if transition.to not in known:
+            yield Problem(f"{place}.transitions[{number}].to", _no_state(transition.to, known))
+    yield from _overlaps(place, transitions)
 
 
 def _overlaps(place: str, transitions: Sequence[d.Transition]) -> Iterator[Problem]:

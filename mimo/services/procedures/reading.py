@@ -84,9 +84,8 @@ def from_text(text: str, name: str = "") -> Any:
         InvalidArguments: it is none.
     """
     is_yaml = name.endswith((".yaml", ".yml"))
-    longest = (
-        LONGEST if is_yaml else 2 * LONGEST
-    )  # JSON may be spread over lines, and is read a hundred times as fast
+    # JSON may be spread over lines, and is read a hundred times as fast.
+    longest = LONGEST if is_yaml else 2 * LONGEST
     if len(text) > longest:
         raise refusal([Problem("", f"at most {longest:,} characters (got {len(text):,})")])
     if is_yaml:

@@ -203,9 +203,8 @@ class Runner:
         match happening:
             case Signalled():
                 raise InvalidArguments(message, field="data")
-            case Finished(
-                step, attempt
-            ):  # it was done, so it may be taken back, but what it gave is not kept
+            case Finished(step, attempt):
+                # It was done, so it may be taken back, but what it gave is not kept.
                 failed = Failed(step, attempt, Trouble("too_large", message, retry=False, unsure=True))
                 return self.advanced(engine, definition, id_, run, failed)
             case _ if made.context is not None:
