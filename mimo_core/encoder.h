@@ -69,6 +69,7 @@ typedef struct {
 #else
 #define ROWS 2
 #endif
+#define TILES_OF_HALVES 2
 #include "encoder.inc"
 
 #if MIMO_X86
@@ -78,6 +79,7 @@ typedef struct {
 #define LANES 8
 #define COLUMNS 16
 #define ROWS 6
+#define TILES_OF_HALVES 16
 #include "encoder.inc"
 
 #define LEVEL avx512
@@ -90,6 +92,7 @@ typedef struct {
 #define LANES 16
 #define COLUMNS 32
 #define ROWS 12
+#define TILES_OF_HALVES 2
 #include "encoder.inc"
 #endif
 
