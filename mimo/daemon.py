@@ -37,7 +37,7 @@ FELL = 70
 ASKING_TO_END = (signal.SIGTERM, signal.SIGINT)
 HELD_BACK = (*ASKING_TO_END, signal.SIGHUP)
 # The names and numbers of malloc.h; from this size on a block goes back to the system when it is freed.
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, LARGE_BLOCK = -1, -3, 128 << 10
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, LARGE_BLOCK = -1, -3, 512 << 10
 # Over the grace for the drain, what an orderly stop of the tree may take before the process is ended
 # from outside the loop: a loop that is stuck cannot end itself.
 LAST_RESORT = 10.0

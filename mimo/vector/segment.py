@@ -165,7 +165,7 @@ class Segment:
             ids, scores = index.search(
                 query, k, threads=threads, groups=groups, allowed=allowed, min_score=min_score
             )
-            return [Neighbour(int(id_), float(score)) for id_, score in zip(ids, scores, strict=True)]
+            return list(map(Neighbour, ids.tolist(), scores.tolist()))
 
         try:
             if len(index) <= INLINE_ROWS:

@@ -13,7 +13,7 @@ from mimo.services.memory.moments import moment, now_ms
 from mimo.services.memory.names import name_of, numbers_of
 from mimo.services.memory.pages import looked_up_page, offset_of, page_of
 from mimo.services.memory.search import Search
-from mimo.services.memory.spaces import readable
+from mimo.services.memory.spaces import readable, require_said
 from mimo.services.memory.time_filters import FORMS, span_of
 from mimo.services.memory.times import Span
 from mimo.storage.database import Database
@@ -54,12 +54,11 @@ class Finding:
         Raises:
             NotFound, InvalidArguments: the namespace, the time or the cursor is none.
         """
-        spaces = await readable(self._database, asked.namespace, client)
         span = self._span(asked.time)
         question = Question(
             text=asked.query,
             filter=Filter(
-                namespaces=spaces,
+                namespaces=readable(asked.namespace, client),
                 kinds=tuple(asked.kinds) if asked.kinds else None,
                 tags=tuple(asked.tags) if asked.tags else None,
                 since=span.since,
@@ -71,7 +70,10 @@ class Finding:
             strategy=asked.strategy,
             why=asked.why,
         )
-        return await self._search.find(question)
+        found = await self._search.find(question)
+        if not found.hits:  # else something is stored there
+            await require_said(self._database, asked.namespace, client)
+        return found
 
     async def get(self, asked: arguments.Get, call: Call) -> Answer:
         ids = numbers_of(asked.ids)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -75,6 +75,14 @@ class Field:
     use: Floats
 
 
+class Beside(NamedTuple):
+    """Some candidates (by their number), a row beside each, and how many positions further it stands."""
+
+    candidates: Integers
+    rows: Integers
+    offsets: Integers
+
+
 def inverse_frequency(rows: Sequence[int], total: int) -> Floats:
     """What a word says, by the number of rows that have it: much when few have."""
     found = np.asarray(rows, np.float32)
@@ -96,17 +104,26 @@ def counted(texts: Sequence[bytes], terms: Integers) -> tuple[Floats, Floats]:
     return counts, lengths.astype(np.float32)
 
 
-def around(field: Field, values: Floats, weights: Mapping[int, float]) -> Floats:
+def beside(field: Field) -> list[Beside]:
+    """Whoever stands within reach of a candidate in its window; each list has a candidate once at most."""
+    found: list[Beside] = []
+    for step in (*range(-REACH, 0), *range(1, REACH + 1)):
+        rows = field.candidates + step
+        inside = np.flatnonzero((rows >= 0) & (rows < len(field.window)))
+        mine, theirs = field.candidates[inside], rows[inside]
+        offset = field.positions[theirs] - field.positions[mine]
+        near = (field.window[mine] == field.window[theirs]) & (np.abs(offset) <= REACH)
+        if near.any():
+            found.append(Beside(inside[near], theirs[near], offset[near]))
+    return found
+
+
+def around(field: Field, them: Sequence[Beside], values: Floats, weights: Mapping[int, float]) -> Floats:
     """The weighted sum of each candidate's neighbours' values, its own among them."""
     worth = np.array([weights.get(offset, 0.0) for offset in range(-REACH, REACH + 1)], np.float32)
     total = values[field.candidates] * worth[REACH]
-    for step in (*range(-REACH, 0), *range(1, REACH + 1)):
-        beside = field.candidates + step
-        inside = np.flatnonzero((beside >= 0) & (beside < len(values)))
-        mine, beside = field.candidates[inside], beside[inside]
-        offset = field.positions[beside] - field.positions[mine]
-        near = (field.window[mine] == field.window[beside]) & (np.abs(offset) <= REACH)
-        total[inside[near]] += worth[offset[near] + REACH][:, None] * values[beside[near]]
+    for one in them:
+        total[one.candidates] += worth[one.offsets + REACH][:, None] * values[one.rows]
     return total
 
 
@@ -152,8 +169,9 @@ def less_names(
 
 def features(field: Field, question: Floats | None, idf: Floats, most: float, asks_when: bool) -> Floats:
     """A row for each candidate, a column for each of FEATURES."""
-    window = around(field, field.counts, WORDS_AROUND)
-    length = around(field, field.lengths[:, None], WORDS_AROUND)[:, 0]
+    them = beside(field)
+    window = around(field, them, field.counts, WORDS_AROUND)
+    length = around(field, them, field.lengths[:, None], WORDS_AROUND)[:, 0]
     found = {
         "words": matched(window, length, idf, most),
         "speaker": field.said_by_named,
@@ -167,7 +185,7 @@ def features(field: Field, question: Floats | None, idf: Floats, most: float, as
     }
     if question is not None and field.vectors is not None:
         found["own_meaning"] = cosines(field.vectors[field.candidates], question)
-        found["meaning"] = cosines(around(field, field.vectors, MEANING_AROUND), question)
+        found["meaning"] = cosines(around(field, them, field.vectors, MEANING_AROUND), question)
     nothing = np.zeros(len(field.candidates), np.float32)
     return np.stack([found.get(name, nothing) for name in FEATURES], axis=1)
 

@@ -1,14 +1,15 @@
 """Finding: words and meaning each name candidates, what stands around them is weighed, the best are handed back.
 
-Three short visits to the database and one to the vectors. Where an arm cannot run, the others answer and it is said.
+Two short visits to the database and one to the vectors. Where an arm cannot run, the others answer and it is said.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import zip_longest
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
+import apsw
 import numpy as np
 import numpy.typing as npt
 import trio
@@ -58,6 +59,25 @@ class Meaning(Protocol):
 Also: TypeAlias = Callable[[str, Sequence[str] | None], Awaitable[tuple[Sequence[str], Sequence[int]]]]
 
 
+class _Named(NamedTuple):
+    """The candidates, and what was learned of the question on the way."""
+
+    ids: Sequence[int]
+    said: ByWords
+    idf: Floats
+    vector: Floats | None
+    arms: Mapping[str, str]
+
+
+class _Page(NamedTuple):
+    """Everything that was weighed, and what is shown of it."""
+
+    them: Weighed
+    places: range
+    shown: Shown
+    in_sessions: bool
+
+
 class Search:
     """Search over everything that is stored. `near` gives the vectors of the embedder's model, once there are any."""
 
@@ -88,23 +108,32 @@ class Search:
 
     async def find(self, question: Question) -> Found:
         """The hits of one page, best first; `abstained` when nothing bears on the question."""
-        them, arms = await self.weigh(question)
-        page = range(question.offset, min(question.offset + question.limit, len(them.ids)))
-        ids = [them.ids[at] for at in page]
-        known = await self._database.read(shown, ids, question.filter, self._now())
-        worth = them.features * ranking.vector_of(self._weights[question.strategy])
+        now = self._now()
+        named = await self._named(question, now)
+        weights, chance = self._weights[question.strategy], self._chance()
+
+        def page(db: apsw.Connection, around: Windows | None) -> _Page:
+            them = weighed(question, named.said, around, named.vector, named.idf, weights, now, chance)
+            places = range(question.offset, min(question.offset + question.limit, len(them.ids)))
+            known = shown(db, [them.ids[at] for at in places], question.filter, now)
+            return _Page(them, places, known, around is not None and around.in_sessions)
+
+        model = self._meaning.model if self._meaning is not None and named.vector is not None else ""
+        them, places, known, in_sessions = await self._database.read(
+            with_windows, page, named.ids, question.filter, now, model
+        )
+        worth = them.features * ranking.vector_of(weights)
         hits = tuple(
             _hit(known, them.ids[at], float(them.scores[at]), _why(worth[at]) if question.why else None)
-            for at in page
-            if them.ids[at] in known.rows  # unless it was forgotten in between
+            for at in places
         )
+        arms = {**named.arms, "context": "ran" if in_sessions else "no sessions"}
         nothing = says_nothing(them.relevance, self._threshold)
         relevance = float(them.relevance.max()) if len(them.relevance) else 0.0
-        return Found(hits, arms, nothing, relevance, len(them.ids) > page.stop)
+        return Found(hits, arms, nothing, relevance, len(them.ids) > places.stop)
 
-    async def weigh(self, question: Question) -> tuple[Weighed, Mapping[str, str]]:
-        """All candidates in order, and which arms ran."""
-        now = self._now()
+    async def _named(self, question: Question, now: int) -> _Named:
+        """Whoever the arms name, the most promising first, and which arms ran."""
         more, known = (
             ((), ()) if self.also is None else await self.also(question.text, question.filter.namespaces)
         )
@@ -119,18 +148,7 @@ class Search:
             ids = list(dict.fromkeys(one for pair in both for one in pair if one is not None))
         if more or known:
             ids, arms["facts"] = list(dict.fromkeys([*ids, *known])), "ran"
-        model = self._meaning.model if self._meaning is not None and vector is not None else ""
-        weights, chance = self._weights[question.strategy], self._chance()
-
-        def weigh(around: Windows | None) -> tuple[Weighed, bool]:
-            in_order = weighed(question, said, around, vector, idf, weights, now, chance)
-            return in_order, around is not None and around.in_sessions
-
-        in_order, in_sessions = await self._database.read(
-            with_windows, weigh, ids, question.filter, now, model
-        )
-        arms["context"] = "ran" if in_sessions else "no sessions"
-        return in_order, arms
+        return _Named(ids, said, idf, vector, arms)
 
     async def _looked_up(
         self, question: Question, more: Sequence[str], now: int

@@ -14,19 +14,17 @@ USER = "user"
 EVERYWHERE = "*"
 
 
-async def readable(database: Database, said: str | None, client: Client) -> tuple[str, ...] | None:
-    """Where to look; None is everywhere.
-
-    Raises:
-        NotFound: nothing was ever stored there. The message names the nearest.
-    """
+def readable(said: str | None, client: Client) -> tuple[str, ...] | None:
+    """Where to look; None is everywhere."""
     if said is None:
         return tuple(dict.fromkeys([client.namespace, USER]))
-    if said == EVERYWHERE:
-        return None
-    if said not in {USER, client.namespace}:
+    return None if said == EVERYWHERE else (said,)
+
+
+async def require_said(database: Database, said: str | None, client: Client) -> None:
+    """Raises `NotFound` where a caller names a namespace in which nothing was ever stored."""
+    if said is not None and said not in {EVERYWHERE, USER, client.namespace}:
         await require(database, said)
-    return (said,)
 
 
 async def require(database: Database, name: str) -> None:

@@ -12,7 +12,7 @@ from mimo.services.memory.moments import now_ms
 from mimo.storage.database import Database
 from mimo.storage.engrams.use import note_use
 
-MOST = 100  # memories
+MOST = 100  # answers; each write has all readers read their pages again
 LATEST = 5.0  # seconds
 LAST_WRITE = 2.0
 
@@ -24,11 +24,13 @@ class Use:
         self._database = database
         self._clock = clock
         self._times: Counter[int] = Counter()
+        self._answers = 0
         self._enough = trio.Event()
 
     def note(self, ids: Iterable[int]) -> None:
         self._times.update(ids)
-        if len(self._times) >= MOST:
+        self._answers += 1
+        if self._answers >= MOST:
             self._enough.set()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -45,6 +47,7 @@ class Use:
     async def flush(self) -> None:
         """Write down what was noted. If the database is not there, it is kept for the next time."""
         times, self._times, self._enough = self._times, Counter(), trio.Event()
+        self._answers = 0
         if not times:
             return
         try:

@@ -133,9 +133,11 @@ def best_by_words(said: ByWords, idf: Floats, limit: int) -> list[int]:
     """The rows that share the most of the question's information with it."""
     if not said.rows or not any(len(ids) for ids in said.rows):
         return []
-    ids = np.concatenate(said.rows)
-    worth = np.repeat(idf, [len(rows) for rows in said.rows])
-    distinct, total = _summed(ids, worth)
+    lists, worths = list(said.rows), idf
+    if said.together is not None:  # the newest of these are counted twice, and are the first of their like
+        lists.append(said.together.rows)
+        worths = np.append(idf, idf[list(said.together.terms)].sum())
+    distinct, total = _summed(np.concatenate(lists), np.repeat(worths, [len(rows) for rows in lists]))
     if len(total) > limit:
         promising = total >= np.partition(total, -limit)[-limit]
         distinct, total = distinct[promising], total[promising]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, cast
@@ -19,6 +18,8 @@ from mimo.storage.engrams.traits import BINDING, tokenizer
 MOST_WORDS = 32
 # From this share of all engrams on, it takes longer to ask the index for a namespace than to drop the few others later.
 ALMOST_ALL = 0.8
+# Of words that are in too many rows each, so many are asked for together that by chance no more rows have them.
+FEW = 250
 
 
 class Term(NamedTuple):
@@ -48,6 +49,13 @@ class Sizes:
         return count
 
 
+class Together(NamedTuple):
+    """Rows of whatever age that have the rarest of the terms, all of these."""
+
+    terms: tuple[int, ...]  # by their numbers
+    rows: npt.NDArray[np.int64]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ByWords:
     """What the words of a question say."""
@@ -55,6 +63,7 @@ class ByWords:
     terms: tuple[Term, ...]
     found_in: tuple[int, ...]  # how many rows have each term
     rows: tuple[npt.NDArray[np.int64], ...]  # which, for each term; the newest of them if there are too many
+    together: Together | None  # where there are too many for every term
     total: int  # rows that are looked at
     groups: tuple[int, ...] | None  # the numbers of the namespaces
     allowed: npt.NDArray[np.int64] | None  # every id that a narrow filter lets through
@@ -88,21 +97,29 @@ def by_words(db: apsw.Connection, text: str, extra: str, allowed: Filter, now: i
     lists: list[npt.NDArray[np.int64]] = []
     counts: list[int] = []
     for term in terms:
-        ids = np.array(search.rows_with(db, term.word, within, now), np.int64)
+        ids = search.rows_with(db, term.word, within, now)
         lists.append(ids)
         full = len(ids) >= search.MOST_ROWS
         counts.append(sizes.having(db, term.stem) if full else len(ids))
-    if terms and all(len(ids) >= search.MOST_ROWS for ids in lists) and not allowed.narrow:
-        few = _by_chance(counts, sizes.of(db, None)) < search.MOST_ROWS
-        together = search.rows_with_all(db, [term.word for term in terms], within.namespaces, few=few)
-        lists[0] = np.union1d(lists[0], np.array(together, np.int64))
+    together = None
+    if len(terms) > 1 and all(len(ids) >= search.MOST_ROWS for ids in lists) and not allowed.narrow:
+        rarest, expected = _enough(counts, sizes.of(db, None))
+        wanted = [terms[at].word for at in rarest]
+        few = expected < search.MOST_ROWS
+        together = Together(rarest, search.rows_with_all(db, wanted, within.namespaces, few=few))
     groups = None
     if allowed.namespaces is not None:
         groups = tuple(search.namespace_numbers(db, allowed.namespaces).values())
     narrow = np.array(search.allowed_ids(db, allowed, now), np.int64) if allowed.narrow else None
-    return ByWords(tuple(terms), tuple(counts), tuple(lists), total, groups, narrow)
+    return ByWords(tuple(terms), tuple(counts), tuple(lists), together, total, groups, narrow)
 
 
-def _by_chance(counts: Sequence[int], total: int) -> float:
-    """In how many of so many rows words of these counts would meet if none had to do with another."""
-    return max(total, 1) * math.prod(count / max(total, 1) for count in counts)
+def _enough(counts: Sequence[int], total: int) -> tuple[tuple[int, ...], float]:
+    """The rarest terms, as many as it takes for few rows to have them all by chance, and how many these are then."""
+    rarest, expected = list[int](), float(total)
+    for at in sorted(range(len(counts)), key=counts.__getitem__):
+        rarest.append(at)
+        expected *= counts[at] / max(total, 1)
+        if len(rarest) > 1 and expected < FEW:
+            break
+    return tuple(rarest), expected

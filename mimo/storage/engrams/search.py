@@ -8,11 +8,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import apsw
+import numpy as np
+import numpy.typing as npt
 
 from mimo.storage.sql import rows, value
+
+Integers: TypeAlias = npt.NDArray[np.int64]
 
 # Rows that are read for one word, the newest first. A word in more rows than these says little about any of them.
 MOST_ROWS = 1_000
@@ -106,13 +110,13 @@ ALLOWED_IDS = f"""
     SELECT e.id FROM json_each(:namespaces) AS home CROSS JOIN engrams e ON e.namespace = home.value
     WHERE {ALLOWED} ORDER BY e.id
 """  # noqa: S608
-# All in one value: a step for each of a thousand rows takes as long again as finding them.
+# All in one value: a step for each of a thousand rows takes as long again as finding them, and so does JSON.
 WITH_WORDS = """
-    SELECT json_group_array(rowid)
+    SELECT group_concat(rowid)
     FROM (SELECT rowid FROM engram_words WHERE engram_words MATCH ? ORDER BY rowid DESC LIMIT ?)
 """
 IN_ORDER = """
-    SELECT json_group_array(rowid)
+    SELECT group_concat(rowid)
     FROM (SELECT rowid FROM engram_words WHERE engram_words MATCH ? ORDER BY rowid)
 """
 WITH_WORD_ALLOWED = f"""
@@ -121,15 +125,13 @@ WITH_WORD_ALLOWED = f"""
 """  # noqa: S608
 
 
-def rows_with(
-    db: apsw.Connection, term: str, allowed: Filter, now: int, limit: int = MOST_ROWS
-) -> Sequence[int]:
+def rows_with(db: apsw.Connection, term: str, allowed: Filter, now: int, limit: int = MOST_ROWS) -> Integers:
     """The ids of up to `limit` rows that have this (stemmed) word, the newest first."""
     match = match_of([term], allowed.namespaces)
     if not allowed.narrow:
         return _listed(db, match, limit)
     found = rows(db, WITH_WORD_ALLOWED, {**bound(allowed, now), "match": match, "limit": limit})
-    return [row[0] for row in found]
+    return np.array([row[0] for row in found], np.int64)
 
 
 def rows_with_all(
@@ -139,7 +141,7 @@ def rows_with_all(
     limit: int = MOST_ROWS,
     *,
     few: bool = False,
-) -> Sequence[int]:
+) -> Integers:
     """The ids of up to `limit` rows that have all of these words, the newest first: for common words only.
 
     Where `few` are expected, all of them are read in the order of the index, which takes two thirds of the time.
@@ -150,12 +152,13 @@ def rows_with_all(
     return _ids(db, IN_ORDER, (match,))[: -limit - 1 : -1]
 
 
-def _listed(db: apsw.Connection, match: str, limit: int) -> Sequence[int]:
+def _listed(db: apsw.Connection, match: str, limit: int) -> Integers:
     return _ids(db, WITH_WORDS, (match, limit))
 
 
-def _ids(db: apsw.Connection, sql: str, bindings: tuple[str | int, ...]) -> list[int]:
-    return cast("list[int]", json.loads(cast("str", value(db, sql, bindings))))
+def _ids(db: apsw.Connection, sql: str, bindings: tuple[str | int, ...]) -> Integers:
+    listed = cast("str | None", value(db, sql, bindings))
+    return np.fromstring(listed, np.int64, sep=",") if listed else np.zeros(0, np.int64)
 
 
 def count_with(db: apsw.Connection, term: str) -> int:
@@ -221,7 +224,7 @@ def tags_of(db: apsw.Connection, ids: Iterable[int]) -> dict[int, tuple[str, ...
 
 
 def shown(db: apsw.Connection, ids: Sequence[int], allowed: Filter, now: int) -> Shown:
-    """What an answer shows of each, in one unit of work: the third visit of a search."""
+    """What an answer shows of each."""
     return Shown(candidates(db, ids, allowed, now), references_of(db, ids), tags_of(db, ids))
 
 

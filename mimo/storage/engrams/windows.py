@@ -29,25 +29,25 @@ PLACES = f"""
     SELECT e.id, e.namespace, e.session, e.position
     FROM json_each(:ids) AS wanted CROSS JOIN engrams e ON e.id = wanted.value WHERE {ALLOWED}
 """  # noqa: S608
-COLUMNS = f"""
-    e.id, e.position, e.created_at, e.importance, e.access_count, e.state = 'working', ({ALLOWED}),
-    t.told, t.asks, t.dated, t.speaker, t.terms, v.vector
-"""
-TRAITS = """
+ENGRAM = "e.id, e.position, e.created_at, e.importance, e.access_count, e.state = 'working'"
+TRAITS = "t.told, t.asks, t.dated, t.speaker, t.terms, v.vector"
+WITH_TRAITS = """
     CROSS JOIN engram_traits t ON t.engram_id = e.id
     LEFT JOIN engram_vectors v
         ON v.engram_id = e.id AND v.model = (SELECT id FROM embedding_models WHERE name = :model)
 """
 # A window is [namespace, session, first position, last position].
 IN_WINDOWS = f"""
-    SELECT w.key, {COLUMNS} FROM json_each(:windows) AS w
+    SELECT w.key, {ENGRAM}, ({ALLOWED}), {TRAITS} FROM json_each(:windows) AS w
     CROSS JOIN engrams e INDEXED BY engrams_by_session
         ON e.namespace = w.value ->> 0 AND e.session = w.value ->> 1
         AND e.position BETWEEN w.value ->> 2 AND w.value ->> 3
-    {TRAITS} WHERE e.session IS NOT NULL AND e.state IN ('live', 'working')
+    {WITH_TRAITS} WHERE e.session IS NOT NULL AND e.state IN ('live', 'working')
 """  # noqa: S608
+# PLACES has let these through.
 ALONE = f"""
-    SELECT -1 - w.key, {COLUMNS} FROM json_each(:alone) AS w CROSS JOIN engrams e ON e.id = w.value {TRAITS}
+    SELECT -1 - w.key, {ENGRAM}, 1, {TRAITS}
+    FROM json_each(:alone) AS w CROSS JOIN engrams e ON e.id = w.value {WITH_TRAITS}
 """  # noqa: S608
 
 
@@ -78,14 +78,14 @@ class Windows:
 
 def with_windows(
     db: apsw.Connection,
-    then: Callable[[Windows | None], T],
+    then: Callable[[apsw.Connection, Windows | None], T],
     ids: Sequence[int],
     allowed: Filter,
     now: int,
     model: str,
 ) -> T:
     """What `then` makes of the windows, in the reader's thread still: it computes for longer than a loop may wait."""
-    return then(windows_around(db, ids, allowed, now, model))
+    return then(db, windows_around(db, ids, allowed, now, model))
 
 
 def windows_around(
@@ -113,9 +113,11 @@ def windows_around(
     told, asks, dated, speakers, terms, vectors = traits
     at_ids, at_window = np.array(row_ids, np.int64), np.array(window, np.int64)
     at_positions = np.array([position or 0 for position in positions], np.int64)
-    near = _close(at_ids, at_window, at_positions, promising) & np.array(may, bool)
+    there = np.array([at for at, id_ in enumerate(row_ids) if id_ in promising], np.int64)
+    near = _close(there, at_window, at_positions) & np.array(may, bool)
+    near[[at for at, id_ in enumerate(row_ids) if id_ in wanted]] = True
     return Windows(
-        candidates=np.flatnonzero(near | np.isin(at_ids, np.fromiter(wanted, np.int64))),
+        candidates=np.flatnonzero(near),
         ids=at_ids,
         window=at_window,
         positions=at_positions,
@@ -152,18 +154,15 @@ def _merged(
 
 
 def _close(
-    ids: npt.NDArray[np.int64],
-    window: npt.NDArray[np.int64],
-    positions: npt.NDArray[np.int64],
-    promising: set[int],
+    promising: npt.NDArray[np.int64], window: npt.NDArray[np.int64], positions: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.bool_]:
-    """Which rows stand close to a promising one."""
-    close = np.zeros(len(ids), bool)
-    there = np.flatnonzero(np.isin(ids, np.fromiter(promising, np.int64)))
-    for step in range(-CLOSE, CLOSE + 1):
-        beside = there + step
-        inside = (beside >= 0) & (beside < len(ids))
-        mine, beside = there[inside], beside[inside]
+    """Which rows stand close to a promising one; it is close to itself."""
+    close = np.zeros(len(window), bool)
+    close[promising] = True
+    for step in (*range(-CLOSE, 0), *range(1, CLOSE + 1)):
+        beside = promising + step
+        inside = (beside >= 0) & (beside < len(window))
+        mine, beside = promising[inside], beside[inside]
         same = (window[mine] == window[beside]) & (np.abs(positions[mine] - positions[beside]) <= CLOSE)
         close[beside[same]] = True
     return close

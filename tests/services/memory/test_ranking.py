@@ -41,7 +41,7 @@ def test_the_best_by_words_are_those_whose_words_say_most_the_newest_first(
     expected = sorted((id_ for id_ in worth if worth[id_]), key=lambda id_: (-worth[id_], -id_))[:limit]
     for apart in (1, 1_000_000):
         rows = tuple(np.array(sorted(its), np.int64) * apart for its in lists)
-        said = ByWords((), (), rows, 40, None, None)
+        said = ByWords((), (), rows, None, 40, None, None)
         assert best_by_words(said, idf, limit) == [id_ * apart for id_ in expected]
 
 

@@ -224,6 +224,16 @@ async def test_common_words_are_found_together_however_many_rows_were_expected(s
     await store.database.read(found)
 
 
+async def test_what_has_all_words_is_found_however_common_each_is_and_however_old_it_is(store: Any) -> None:
+    """Words alone, and of each word only the newest rows are read."""
+    store.search = Search(store.database, None, lambda: None, clock=lambda: 1e9)
+    words = ["kiln", "glaze", "stoneware"]
+    old = "kiln, then glaze, on stoneware"
+    await store.put(old, *(f"{words[n % 3]} on day {n}" for n in range(3 * search.MOST_ROWS + 30)))
+    found = await store.find("kiln glaze stoneware")
+    assert found.hits[0].content == old
+
+
 async def test_every_query_uses_an_index(store: Any) -> None:
     await store.put(*TALK)
     asked: list[tuple[str, Any]] = []
