@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 from pydantic import BaseModel, ConfigDict
 
 from mimo.errors import MimoError, Unavailable
+from mimo.record import record
 
 Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | float | bool | None"
 JsonObject: TypeAlias = Mapping[str, Any]
@@ -125,7 +126,7 @@ class Silence:
 SILENCE = Silence()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Call:
     """One call of one tool: who asks, from where, and how to reach them meanwhile."""
 
@@ -139,7 +140,7 @@ class Call:
     whole: bool = False  # a program asks, for which an answer that is cut is of no use
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Answer:
     """What a tool gives back: blocks for the model to read, and data when data was asked for.
 

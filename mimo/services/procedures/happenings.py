@@ -3,42 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from mimo.record import record
 from mimo.services.procedures.runs import Run, Trouble
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Began:
     """The run is new."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Granted:
     """There is a place for it."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Finished:
     step: int
     attempt: int
     result: Any = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Failed:
     step: int
     attempt: int
     trouble: Trouble
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TimePassed:
     """Something may be due."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Signalled:
     """An event from outside. Sent again under the same key it is the same one, and befalls nothing."""
 
@@ -47,38 +47,38 @@ class Signalled:
     key: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pause:
     """Begin nothing more; what is under way goes on. `held`: its parent was paused, and goes on with it."""
 
     held: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Resume:
     pass
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Interrupt:
     """Stop at once. `rollback`: and take back what was done."""
 
     rollback: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Again:
     """Try once more: what is stuck, or from this state on."""
 
     state: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Recovered:
     """mimo has begun again; what was in flight has no one who waits for it."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Overgrown:
     """What happened would have made it larger than it may be."""
 
@@ -91,7 +91,7 @@ Happening: TypeAlias = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Act:
     """Call this tool, under this key."""
 
@@ -102,7 +102,7 @@ class Act:
     arguments: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Bear:
     """See that this child runs, if it does not yet, and tell when it has ended."""
 
@@ -113,7 +113,7 @@ class Bear:
     input: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Stop:
     """Nobody waits for this step's call, or its child, any more. `rollback`: nor ever will."""
 
@@ -122,7 +122,7 @@ class Stop:
     rollback: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Hold:
     """This step's child is to begin nothing more until its parent goes on."""
 
@@ -133,7 +133,7 @@ class Hold:
 Intent: TypeAlias = Act | Bear | Stop | Hold
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Entry:
     """A line of the run's history."""
 
@@ -145,7 +145,7 @@ class Entry:
     detail: Any = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Advanced:
     """The next run, what its history says of how it came to be, and what is to be done once that is saved."""
 

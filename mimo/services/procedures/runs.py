@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, TypeAlias, cast
+
+from mimo.record import record
 
 Context: TypeAlias = Mapping[str, Any]
 
@@ -41,7 +43,7 @@ class Phase(enum.Enum):
     STUCK = "stuck"  # for a person
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Trouble:
     """Why an action failed. `retry`: another attempt may help. `unsure`: it may have had its effect."""
 
@@ -51,7 +53,7 @@ class Trouble:
     unsure: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Activity:
     """One action under way. `step` numbers it in its run, and its key is made of the run, that and `keyed`."""
 
@@ -77,7 +79,7 @@ class Activity:
         return self.unsure or self.phase is Phase.FLYING or self.phase is Phase.STUCK
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Done:
     """A step that can be taken back."""
 
@@ -87,7 +89,7 @@ class Done:
     result: Any = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Letter:
     """An event from outside that nothing has waited for yet."""
 
@@ -95,7 +97,7 @@ class Letter:
     data: Any = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Heard:
     """An event that came under a key, and what was said to it."""
 
@@ -104,7 +106,7 @@ class Heard:
     said: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Run:
     """All of it. What changes it is `engine.advance`, and nothing else."""
 
