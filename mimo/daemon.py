@@ -38,6 +38,8 @@ ASKING_TO_END = (signal.SIGTERM, signal.SIGINT)
 HELD_BACK = (*ASKING_TO_END, signal.SIGHUP)
 # The names and numbers of malloc.h; from this size on a block goes back to the system when it is freed.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, LARGE_BLOCK = -1, -3, 512 << 10
+# Each thread would begin a heap of its own, of which none is ever full: some MB for nothing.
+M_ARENA_MAX, HEAPS = -8, 4
 # Over the grace for the drain, what an orderly stop of the tree may take before the process is ended
 # from outside the loop: a loop that is stuck cannot end itself.
 LAST_RESORT = 10.0
@@ -200,6 +202,7 @@ def _give_memory_back() -> None:
     if hasattr(library, "mallopt"):  # not everywhere, and nothing depends on it
         for parameter in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
             library.mallopt(parameter, LARGE_BLOCK)
+        library.mallopt(M_ARENA_MAX, HEAPS)
 
 
 def _hold_back_signals() -> None:

@@ -80,6 +80,8 @@ class Box:
         return await trio.to_thread.run_sync(work, *arguments, limiter=self._limiter)
 
     async def _load(self) -> Encoder:
+        if self._encoder is not None:
+            return self._encoder
         async with self._loading:
             if self._encoder is None:
                 try:

@@ -120,11 +120,11 @@ class Cache:
     async def _get_or_compute(
         self, kind: KeyType, model: str, text: str, compute: Callable[[], Awaitable[T]]
     ) -> T:
-        await trio.lowlevel.checkpoint()
         key = _key(kind, model, text)
         while True:
             entry = self._fresh(key)
             if entry is not None:
+                await trio.lowlevel.checkpoint()
                 self._hit(kind)
                 return entry.value
             flight: _Flight[T] | None = self._flights.get(key)

@@ -155,28 +155,27 @@ class Search:
     ) -> tuple[Floats | None, str, ByWords]:
         """The question's vector and what has its words, at the same time."""
         self._forget_old_sizes()
-        embedded: list[tuple[Floats | None, str]] = []
+        pieces = " ".join([*pieces_of(question.text), *more])
         said: list[ByWords] = []
         failed: list[MimoError] = []
 
-        async def embed() -> None:
-            embedded.append(await self._embedded(question.text))
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(embed)
-            pieces = " ".join([*pieces_of(question.text), *more])
+        async def look_up() -> None:
             try:
-                said.append(
-                    await self._database.read(
-                        by_words, question.text, pieces, question.filter, now, self._sizes
-                    )
+                found = await self._database.read(
+                    by_words, question.text, pieces, question.filter, now, self._sizes
                 )
+                said.append(found)
             except MimoError as error:  # not in a group: it is the caller's to understand
                 failed.append(error)
                 nursery.cancel_scope.cancel()
+
+        embedded: tuple[Floats | None, str] = None, ""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(look_up)
+            embedded = await self._embedded(question.text)  # takes longer, and so begins first
         if failed:
             raise failed[0]
-        return *embedded[0], said[0]
+        return *embedded, said[0]
 
     async def _embedded(self, text: str) -> tuple[Floats | None, str]:
         if self._meaning is None:
