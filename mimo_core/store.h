@@ -300,7 +300,7 @@ static int64_t snapshot_mask(const mimo_snapshot *shot, const mimo_kernels *kern
                 if (died && died <= shot->version) mask[row / 64] &= ~((uint64_t)1 << (row % 64));
             }
         if (groups_n >= 0) kernels->match(block->groups, BLOCK_ROWS, groups, groups_n, mask);
-        for (int64_t w = 0; w < BLOCK_WORDS; w++) count += __builtin_popcountll(mask[w]);
+        for (int64_t w = 0; w < BLOCK_WORDS; w++) count += mask[w] == UINT64_MAX ? 64 : __builtin_popcountll(mask[w]);
     }
     return count;
 }
