@@ -15,6 +15,7 @@ import pytest
 
 import mimo.storage
 from mimo.storage.connection import open_connection
+from mimo.storage.engrams import context
 from mimo.storage.migrate import migrations_in
 from mimo.storage.sql import rows, run
 from mimo.storage.triples import changes, merging, triple, walk
@@ -189,6 +190,26 @@ def test_statements_that_are_put_together_find_their_rows_by_an_index(db: apsw.C
     for sql in by_names:
         found = [step for step in plan_of(db, sql) if "USING INDEX triples_" in step]
         assert any("triples_confident" not in step for step in found), sql
+
+
+def test_what_a_session_is_told_is_found_by_an_index(db: apsw.Connection) -> None:
+    ran: dict[str, None] = {}
+
+    def seen(cursor: apsw.Cursor, sql: str, bindings: Any) -> bool:
+        ran[sql] = None
+        return True
+
+    db.exec_trace = seen
+    try:
+        context.matters(db, ["a", "b"], 5, 9)
+        context.newest(db, ["a", "b"], 5, 9)
+    finally:
+        db.exec_trace = None
+    assert len(ran) > 10
+    assert [told for sql in ran for told in unindexed(db, sql, "engrams")] == []
+    still = [sql for sql in ran if "engrams newer" in sql]
+    assert len(still) == 6
+    assert all(any("engrams_to_come" in step for step in plan_of(db, sql)) for sql in still)
 
 
 @pytest.mark.parametrize(

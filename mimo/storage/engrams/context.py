@@ -16,22 +16,36 @@ Section: TypeAlias = Literal["pinned", "preferences", "unfinished", "decisions",
 
 # Who speaks in an agent's prompt without having been asked must be trusted: nothing from the web.
 _SHOWN = (
-    " e.state = 'live' AND e.superseded_by IS NULL AND e.trust <> 'web'"
+    " e.state = 'live' AND e.trust <> 'web'"
     " AND (e.valid_to IS NULL OR e.valid_to > :now) AND (e.valid_from IS NULL OR e.valid_from <= :now)"
 )
-_FROM = "SELECT e.id FROM json_each(:spaces) AS home JOIN engrams e ON e.namespace = home.value WHERE"
-_QUERIES: dict[Section, str] = {
-    "pinned": f"{_FROM} e.protected = 1 AND {_SHOWN} ORDER BY e.importance DESC, e.id DESC LIMIT :most",
-    "preferences": f"{_FROM} e.kind = 'preference' AND e.importance >= 0.4 AND {_SHOWN}"
-    " ORDER BY e.importance DESC, e.id DESC LIMIT :most",
-    "unfinished": f"{_FROM} e.kind = 'plan' AND {_SHOWN} ORDER BY e.created_at DESC, e.id DESC LIMIT :most",
-    "decisions": f"{_FROM} e.kind = 'decision' AND {_SHOWN} ORDER BY e.created_at DESC, e.id DESC LIMIT :most",
-    "recent": f"{_FROM} e.kind = 'episode' AND e.importance >= 0.6 AND {_SHOWN}"
-    " ORDER BY e.created_at DESC, e.id DESC LIMIT :most",
+# By an index of those that nothing replaces; and those few whose replacement holds only later.
+_OF_SPACES = "FROM json_each(:spaces) AS home JOIN engrams e ON e.namespace = home.value WHERE e.superseded_by IS NULL AND"
+_STILL = (
+    "FROM engrams newer JOIN engrams e ON e.superseded_by = newer.id"
+    " WHERE newer.valid_from > :now AND e.namespace IN (SELECT value FROM json_each(:spaces)) AND"
+)
+# Which belong to a section, and what comes first.
+_SECTIONS: dict[Section, tuple[str, str]] = {
+    "pinned": ("e.protected = 1", "e.importance"),
+    "preferences": ("e.kind = 'preference' AND e.importance >= 0.4", "e.importance"),
+    "unfinished": ("e.kind = 'plan'", "e.created_at"),
+    "decisions": ("e.kind = 'decision'", "e.created_at"),
+    "recent": ("e.kind = 'episode' AND e.importance >= 0.6", "e.created_at"),
+}
+_QUERIES: dict[Section, tuple[str, ...]] = {
+    section: tuple(
+        f"SELECT {by}, e.id {source} {which} AND {_SHOWN} ORDER BY {by} DESC, e.id DESC LIMIT :most"
+        for source in (_OF_SPACES, _STILL)
+    )
+    for section, (which, by) in _SECTIONS.items()
 }
 
-_OF_ONE = "SELECT e.created_at, e.id FROM engrams e WHERE e.namespace = :space AND"
-_NEWEST = f"{_OF_ONE} {_SHOWN} ORDER BY e.created_at DESC LIMIT :most"
+_NEWEST = f"""
+    SELECT e.created_at, e.id FROM engrams e WHERE e.namespace = :space AND e.superseded_by IS NULL AND {_SHOWN}
+    ORDER BY e.created_at DESC LIMIT :most
+"""  # noqa: S608
+_NEWEST_STILL = f"SELECT e.created_at, e.id {_STILL} {_SHOWN} ORDER BY e.created_at DESC LIMIT :most"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +60,19 @@ def matters(db: apsw.Connection, namespaces: Sequence[str], now: int, most: int)
     """Up to `most` of each section, the first first; each engram once."""
     bindings: dict[str, Any] = {"spaces": json.dumps(list(namespaces)), "now": now, "most": most}
     told: dict[int, Section] = {}
-    for section, query in _QUERIES.items():
-        for (id_,) in rows(db, query, bindings):
+    for section, queries in _QUERIES.items():
+        found = sorted((row for query in queries for row in rows(db, query, bindings)), reverse=True)
+        for _, id_ in found[:most]:
             told.setdefault(id_, section)
     return [Told(told[engram.id], engram) for engram in load(db, told)]
 
 
 def newest(db: apsw.Connection, namespaces: Sequence[str], now: int, most: int) -> list[Engram]:
     """Whatever may speak unasked, the newest first."""
-    found: list[tuple[int, int]] = []
-    for space in dict.fromkeys(
-        namespaces
-    ):  # one by one: each in the order of its index, and no further than asked for
-        found += rows(
-            db,
-            _NEWEST,
-            {"space": space, "now": now, "most": most},
-        )
+    spaces = list(dict.fromkeys(namespaces))
+    found = rows(db, _NEWEST_STILL, {"spaces": json.dumps(spaces), "now": now, "most": most})
+    for space in spaces:  # one by one: each in the order of its index, and no further than asked for
+        found += rows(db, _NEWEST, {"space": space, "now": now, "most": most})
     return load(db, [id_ for _, id_ in sorted(found, reverse=True)[:most]])
 
 

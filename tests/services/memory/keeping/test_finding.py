@@ -270,6 +270,19 @@ async def test_what_must_not_speak_unasked_is_counted(memory: Any) -> None:
     assert await memory.text("memory_context", format="hook") == "{}"
 
 
+async def test_the_context_tells_what_holds_until_the_day_of_what_replaces_it(memory: Any) -> None:
+    old = await memory.add("We deploy on Tuesdays", kind="decision")
+    new = await memory.add("We deploy on Fridays", kind="decision", supersedes=[old], valid_from="2027-02-15")
+    for section in ("decisions", "newest"):
+        text = await memory.text("memory_context")
+        assert ("Tuesdays" in text, "Fridays" in text) == (True, False), section
+        for one in (old, new):  # nothing of it matters by itself any more
+            await memory.call("memory_edit", action="update", ids=[one], kind="fact")
+    memory.now += 60 * 86_400_000
+    text = await memory.text("memory_context")
+    assert ("Tuesdays" in text, "Fridays" in text) == (False, True)
+
+
 async def test_resources_give_memories_and_contexts(memory: Any) -> None:
     await memory.add("Port 80", kind="decision")
     call = Call("1", Client(namespace="other"))
