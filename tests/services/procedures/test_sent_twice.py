@@ -1,4 +1,4 @@
-"""An event that is sent again under its key is one event: nobody approves twice who approved once."""
+"""An event that is sent again under its key is one event: nobody approves twice who approved once. Without a key it is two."""
 
 from __future__ import annotations
 
@@ -64,3 +64,74 @@ async def test_what_was_kept_is_kept_once_and_a_key_is_for_one_event(
         await house.data("signal", run=run, event="stop", key="one")
     assert (await house.data("signal", run=run, event="go"))["outcome"] == "kept"
     assert (await house.kinds(run)).count("kept") == 2
+
+
+TICKS: dict[str, Any] = {
+    "a": {
+        "action": {"type": "await", "events": ["tick"], "save": "first"},
+        "transitions": [{"event": "tick", "to": "b"}],
+    },
+    "b": {
+        "action": {"type": "await", "events": ["tick"], "save": "second"},
+        "transitions": [{"event": "tick", "to": "ok"}],
+    },
+    "ok": {"terminal": "success", "output": ["${first}", "${second}"]},
+}
+
+
+@pytest.mark.parametrize("data", [[{"n": 1}, {"n": 2}], [None, None]])
+async def test_two_events_without_a_key_that_come_while_a_run_is_paused_are_two(
+    house: Any, autojump_clock: Clock, data: list[Any]
+) -> None:
+    await house.define(TICKS)
+    run = await house.start()
+    await house.data("pause", run=run)
+    for each in data:
+        assert (await house.data("signal", run=run, event="tick", data=each))["outcome"] == "kept"
+    told = await house.data("resume", run=run)
+    assert (told["status"], told["output"]) == ("completed", data)
+    assert (await house.kinds(run)).count("event") == 2
+
+
+async def test_two_events_that_come_while_a_tool_works_are_two(
+    house: Any, hand: Any, autojump_clock: Clock
+) -> None:
+    go = hand.hold("slow")
+    work = {"type": "tool", "tool": "work", "arguments": {"what": "slow"}}
+    await house.define({"w": {"action": work, "transitions": [{"to": "a"}]}, **TICKS})
+    run = await house.start()
+    await hand.begun["slow"].wait()
+    for number in (1, 2):
+        await house.data("signal", run=run, event="tick", data={"n": number})
+    go.set()
+    assert (await house.ended(run))["output"] == [{"n": 1}, {"n": 2}]
+
+
+async def test_an_event_of_another_name_is_kept_when_the_one_that_was_awaited_leads_on(
+    house: Any, autojump_clock: Clock
+) -> None:
+    again = {"event": "stop", "to": "bad"}
+    await house.define(
+        {name: {**state, "transitions": [*state["transitions"], again]} for name, state in TICKS.items() if name != "ok"}
+        | {"ok": TICKS["ok"]}
+    )  # fmt: skip
+    run = await house.start()
+    await house.data("pause", run=run)
+    await house.data("signal", run=run, event="tick")
+    await house.data("signal", run=run, event="stop")
+    assert (await house.data("resume", run=run))["status"] == "failed"
+    assert [line for line in await house.lines(run) if line[0] == "event"] == [("event", "a"), ("event", "b")]
+
+
+async def test_an_awaited_event_that_no_guard_lets_on_leaves_the_way_to_one_that_came_with_it(
+    house: Any, autojump_clock: Clock
+) -> None:
+    ways = [{"event": "tick", "guard": "event.data.n > 1", "to": "ok"}]
+    await house.define(
+        {"a": {"action": {"type": "await", "events": ["tick"]}, "transitions": ways}, "ok": {"terminal": "success"}}
+    )  # fmt: skip
+    run = await house.start()
+    await house.data("pause", run=run)
+    for number in (1, 2):
+        await house.data("signal", run=run, event="tick", data={"n": number})
+    assert (await house.data("resume", run=run))["status"] == "completed"
