@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 HOUSE = Path(__file__).parent.parent
-LEAVES = {"errors", "tool", "home", "trust", "supervision", "resilience", "observability"}
+LEAVES = {"errors", "record", "tool", "home", "trust", "supervision", "resilience", "observability"}
 MAY_OPEN = {
     "protocol": {"errors", "tool"},
     "transports": {"protocol", "gateway"} | LEAVES,
@@ -17,8 +17,9 @@ MAY_OPEN = {
     "storage": LEAVES,
     "vector": LEAVES,
     "embedding": LEAVES,
-    "tool": {"errors"},
+    "tool": {"errors", "record"},
     "errors": set[str](),
+    "record": set[str](),
     "home": set[str](),
     "trust": set[str](),
     "supervision": {"errors"},

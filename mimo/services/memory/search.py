@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import zip_longest
 from typing import NamedTuple, Protocol, TypeAlias
 
-import apsw
 import numpy as np
 import numpy.typing as npt
 import trio
@@ -25,7 +24,7 @@ from mimo.services.memory.weighing import Weighed, best_by_words, weighed
 from mimo.services.memory.words import pieces_of
 from mimo.storage.database import Database
 from mimo.storage.engrams.gather import ByWords, Sizes, by_words
-from mimo.storage.engrams.search import Shown, shown
+from mimo.storage.engrams.search import Shown
 from mimo.storage.engrams.windows import Windows, with_windows
 
 # How many candidates each arm names, and more for later pages. With 120 instead of 50 recall stays the same (82.6
@@ -70,11 +69,10 @@ class _Named(NamedTuple):
 
 
 class _Page(NamedTuple):
-    """Everything that was weighed, and what is shown of it."""
+    """Everything that was weighed, and which of it are on this page."""
 
     them: Weighed
     places: range
-    shown: Shown
     in_sessions: bool
 
 
@@ -112,15 +110,15 @@ class Search:
         named = await self._named(question, now)
         weights, chance = self._weights[question.strategy], self._chance()
 
-        def page(db: apsw.Connection, around: Windows | None) -> _Page:
+        def weigh(around: Windows | None) -> tuple[_Page, Sequence[int]]:
             them = weighed(question, named.said, around, named.vector, named.idf, weights, now, chance)
             places = range(question.offset, min(question.offset + question.limit, len(them.ids)))
-            known = shown(db, [them.ids[at] for at in places], question.filter, now)
-            return _Page(them, places, known, around is not None and around.in_sessions)
+            page = _Page(them, places, around is not None and around.in_sessions)
+            return page, [them.ids[at] for at in places]
 
         model = self._meaning.model if self._meaning is not None and named.vector is not None else ""
-        them, places, known, in_sessions = await self._database.read(
-            with_windows, page, named.ids, question.filter, now, model
+        (them, places, in_sessions), known = await self._database.read(
+            with_windows, weigh, named.ids, question.filter, now, model
         )
         worth = them.features * ranking.vector_of(weights)
         hits = tuple(

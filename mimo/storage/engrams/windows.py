@@ -1,6 +1,6 @@
 """Candidates with what stands around them in their sessions: read once, in the order of the sessions.
 
-This is the second visit of a search to the database. It reads some hundred short rows, and no content.
+This is the second visit of a search to the database. It reads some hundred short rows, and the content of few.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import apsw
 import numpy as np
 import numpy.typing as npt
 
-from mimo.storage.engrams.search import ALLOWED, Filter, bound
+from mimo.storage.engrams.search import ALLOWED, Filter, Shown, bound, shown
 from mimo.storage.sql import rows
 
 T = TypeVar("T")
@@ -78,14 +78,18 @@ class Windows:
 
 def with_windows(
     db: apsw.Connection,
-    then: Callable[[apsw.Connection, Windows | None], T],
+    weigh: Callable[[Windows | None], tuple[T, Sequence[int]]],
     ids: Sequence[int],
     allowed: Filter,
     now: int,
     model: str,
-) -> T:
-    """What `then` makes of the windows, in the reader's thread still: it computes for longer than a loop may wait."""
-    return then(db, windows_around(db, ids, allowed, now, model))
+) -> tuple[T, Shown]:
+    """What `weigh` makes of the windows, and what an answer shows of the ids that it names.
+
+    It weighs in the reader's thread still: that takes longer than a loop may wait.
+    """
+    weighed, wanted = weigh(windows_around(db, ids, allowed, now, model))
+    return weighed, shown(db, wanted, allowed, now)
 
 
 def windows_around(
