@@ -118,12 +118,16 @@ def onward(turn: Turn, event: str, heard: Mapping[str, Any] | None = None) -> st
     return None
 
 
-def onward_done(turn: Turn, event: str, result: Any, save: str | None) -> str | None:
-    """The action has given this: the next state, or None when the run is over or goes another way."""
+def onward_done(turn: Turn, event: str, result: Any, save: str | None, *, heard: bool = False) -> str | None:
+    """The action has given this: the next state, or None when the run is over or goes another way.
+
+    A letter that came meanwhile goes before the end of an action. What was `heard` is such a letter itself, and the
+    others, of the same name maybe, are for the states that follow.
+    """
     turn.remember(d.RESULT, result)
     if save is not None:
         turn.remember(save, result)
-    if (to := by_letter(turn)) is not None:
+    if not heard and (to := by_letter(turn)) is not None:
         return to
     try:
         turn.remember(d.EVENT_NAME, {"name": event, "data": result})
@@ -131,6 +135,8 @@ def onward_done(turn: Turn, event: str, result: Any, save: str | None) -> str | 
             return to
     except Nonsense as error:
         return onward_after(turn, Trouble("guard", str(error), retry=False))
+    if heard and (to := by_letter(turn)) is not None:
+        return to
     blocked = Trouble("blocked", f"no guard lets {event!r} out of {turn.state}", retry=False)
     turn.tell("blocked", detail={"event": event})
     return onward_after(turn, blocked)
@@ -172,7 +178,8 @@ def received(turn: Turn, activity: Activity, event: str, data: Any) -> str | Non
     turn.tell("event", state=activity.state, step=activity.step, detail={"event": event})
     turn.take_off(activity)
     _keep_way_back(turn, activity, data)
-    return onward_done(turn, event, data, getattr(turn.definition.states[turn.state].action, "save", None))
+    save = getattr(turn.definition.states[turn.state].action, "save", None)
+    return onward_done(turn, event, data, save, heard=True)
 
 
 def succeeded(turn: Turn, activity: Activity, result: Any) -> str | None:
