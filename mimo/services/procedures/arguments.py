@@ -119,6 +119,7 @@ Guards and ${templates} are expressions: input.x, result, error.kind, event.data
 and or not in + - * / % length(x) default(x, y) 'text' [1, 2]. A path to nothing is null in a guard, an error in a template.
 Errors: retried as the state says, then the transition of error, else what was done is compensated in reverse order.
 What may have been done (its tool was late, or has gone) is not retried unless it is idempotent, and is compensated too.
+A compensation without retry is tried for some minutes where its tool refuses it unbegun (busy, resting), then needs attention.
 A cycle needs a wait, an await or max_visits.
 
 run: name, input, version, wait (seconds to wait for its end, 20; 0: do not), key (same key: run once)

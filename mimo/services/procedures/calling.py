@@ -54,7 +54,8 @@ def trouble_of(error: MimoError) -> Trouble:
         "timeout" if isinstance(error, TooSlow) else error.kind,
         error.message[:LONGEST_MESSAGE],
         retry=error.fault is not Fault.CALLER or isinstance(error, UnknownTool),
-        unsure=not _nothing_was_done(error),
+        unsure=not (refused := _nothing_was_done(error)),
+        refused=refused,
     )
 
 

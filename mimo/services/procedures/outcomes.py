@@ -12,6 +12,10 @@ from mimo.services.procedures.happenings import Stop
 from mimo.services.procedures.runs import Activity, Phase, Trouble
 from mimo.services.procedures.turn import Turn, preview
 
+# A way back that was refused before it was begun (its tool is busy, or rests) is tried again without being told to:
+# what was done stays done until it is gone. Its pauses are 1.5 to 3 minutes in all, and a breaker rests for one.
+UNDO_AGAIN = d.Retry(attempts=8, backoff=2.0, longest=60.0)
+
 
 def finished(turn: Turn, activity: Activity, result: Any) -> None:
     turn.tell(
@@ -26,6 +30,8 @@ def finished(turn: Turn, activity: Activity, result: Any) -> None:
 def failed(turn: Turn, activity: Activity, trouble: Trouble, *, over: bool = False) -> None:
     """Again if that may help; else where its error leads. `over`: whoever worked on it has ended."""
     retry = _retry_of(turn, activity)
+    if retry is None and activity.undoes and trouble.refused:
+        retry = UNDO_AGAIN
     if trouble.unsure and not activity.unsure:
         activity = replace(activity, unsure=True)  # and stays so: a later attempt says nothing of this one
     may = trouble.retry and (activity.repeat or not activity.unsure)

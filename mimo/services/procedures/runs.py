@@ -45,12 +45,14 @@ class Phase(enum.Enum):
 
 @record
 class Trouble:
-    """Why an action failed. `retry`: another attempt may help. `unsure`: it may have had its effect."""
+    """Why an action failed. `retry`: another attempt may help. `unsure`: it may have had its effect. `refused`: it was
+    not even begun."""
 
     kind: str
     message: str
     retry: bool = True
     unsure: bool = False
+    refused: bool = False
 
 
 @record
@@ -176,7 +178,7 @@ def to_json(run: Run) -> dict[str, Any]:
         told["heard"] = [[each.key, each.event, each.said] for each in run.heard]
     for name in ("broken", "ending", "trouble"):
         if (trouble := cast("Trouble | None", getattr(run, name))) is not None:
-            told[name] = [trouble.kind, trouble.message, trouble.retry, trouble.unsure]
+            told[name] = _trouble_json(trouble)
     for name in _PLAIN:
         value = getattr(run, name)
         if value or (value is not None and name in _MAY_BE_NOTHING):
@@ -223,13 +225,23 @@ def _activity_json(each: Activity) -> dict[str, Any]:
     if each.events:
         told["events"] = list(each.events)
     if each.trouble is not None:
-        told["trouble"] = [each.trouble.kind, each.trouble.message, each.trouble.retry, each.trouble.unsure]
+        told["trouble"] = _trouble_json(each.trouble)
     return told
 
 
 def _activity(told: Mapping[str, Any]) -> Activity:
     given: dict[str, Any] = {**told, "phase": Phase(told["phase"]), "trouble": _trouble(told.get("trouble"))}
     return Activity(**given)
+
+
+def _trouble_json(trouble: Trouble) -> list[Any]:
+    return [
+        trouble.kind,
+        trouble.message,
+        trouble.retry,
+        trouble.unsure,
+        *([True] if trouble.refused else []),
+    ]
 
 
 def _trouble(told: Sequence[Any] | None) -> Trouble | None:

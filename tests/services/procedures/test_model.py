@@ -29,6 +29,7 @@ from mimo.services.procedures.happenings import (
     Signalled,
     TimePassed,
 )
+from mimo.services.procedures.outcomes import UNDO_AGAIN
 from mimo.services.procedures.runs import ENDED, Phase, Status, Trouble, from_json, to_json
 
 LENGTH, ATTEMPTS, PAUSE = 4, 2, 10_000
@@ -63,7 +64,7 @@ CHAIN = Definition.model_validate_json(
 
 
 class Chain(RuleBasedStateMachine):
-    """A chain of tools, each tried twice and with a way back. The world does what it is asked once for each key."""
+    """A chain of tools, each tried twice and with a way back, which is tried again where it was not begun. The world does what it is asked once for each key."""
 
     @initialize()
     def begin(self) -> None:
@@ -121,18 +122,21 @@ class Chain(RuleBasedStateMachine):
         self.happens(self.old[-1])
 
     @precondition(lambda self: bool(self.flying))
-    @rule(retry=st.booleans(), unsure=st.booleans(), applied=st.booleans())
-    def fails(self, retry: bool, unsure: bool, applied: bool) -> None:
-        """`unsure`: nobody knows whether it was done; `applied`: it was."""
+    @rule(retry=st.booleans(), unsure=st.booleans(), applied=st.booleans(), refused=st.booleans())
+    def fails(self, retry: bool, unsure: bool, applied: bool, refused: bool) -> None:
+        """`unsure`: nobody knows whether it was done; `applied`: it was; `refused`: it was not begun."""
+        refused = refused and not unsure
         (act,) = self.flying.values()
         if unsure and applied:
             self.effect(act)
         del self.flying[act.step]
-        self.old.append(Failed(act.step, act.attempt, Trouble("x", "no", retry=retry, unsure=unsure)))
+        self.old.append(
+            Failed(act.step, act.attempt, Trouble("x", "no", retry=retry, unsure=unsure, refused=refused))
+        )
         self.tries += 1
         self.unsure = not self.back and (self.unsure or unsure)
         if self.back:
-            self.stuck = True
+            self.stuck = not (refused and retry and self.tries < UNDO_AGAIN.attempts)
         elif not retry or self.tries >= ATTEMPTS:
             self.turns_back()
         self.happens(self.old[-1])
@@ -227,6 +231,7 @@ class Chain(RuleBasedStateMachine):
         if by_hand:
             self.effects.append(f"not {self.done[-1]}")
             self.done.pop()
+            self.tries = 0
             self.happens(Signalled("done"))
         else:
             self.happens(Again())

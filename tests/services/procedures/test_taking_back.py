@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from trio.abc import Clock
 
-from mimo.errors import Conflict
+from mimo.errors import Busy, Conflict, Unavailable
 
 
 def do(what: str, tool: str = "work", **more: Any) -> dict[str, Any]:
@@ -106,3 +106,46 @@ async def test_a_compensation_may_also_be_told_as_done(house: Any, autojump_cloc
         await house.data("signal", run=run, event="error")
     await house.data("signal", run=run, event="done")
     assert (await house.ended(run))["status"] == "rolled_back"
+
+
+RESTS = Unavailable("work rests after too many failures", done=False)  # as an open breaker says it
+
+
+async def test_a_compensation_that_was_not_even_begun_is_tried_again_by_itself(
+    house: Any, autojump_clock: Clock
+) -> None:
+    house.hand.fail("b", Conflict("no"))
+    house.hand.fail("not a", RESTS, Busy("full"), RESTS)
+    await house.define({"a": step("a", "b", compensate=undo("not a")), "b": step("b", "ok")})
+    run = await house.start()
+    assert (await house.ended(run))["status"] == "rolled_back"
+    assert house.hand.done == ["a", "not a"]
+    assert (await house.kinds(run)).count("retrying") == 3
+
+
+async def test_a_compensation_that_is_never_begun_waits_for_a_person_after_some_minutes(
+    house: Any, autojump_clock: Clock
+) -> None:
+    house.hand.fail("b", Conflict("no"))
+    house.hand.fail("not a", *[RESTS] * 20)
+    await house.define({"a": step("a", "b", compensate=undo("not a")), "b": step("b", "ok")})
+    run, began = await house.start(), house.clock()
+    assert (await house.ended(run))["status"] == "needs_attention"
+    assert 60_000 < house.clock() - began < 300_000, "longer than a breaker rests, and not for ever"
+    assert (await house.kinds(run)).count("retrying") == 7
+    house.hand.failing.clear()
+    await house.data("retry", run=run)
+    assert (await house.ended(run))["status"] == "rolled_back"
+
+
+@pytest.mark.parametrize("retry", [{"attempts": 1}, None])
+async def test_only_what_was_not_begun_is_taken_back_again_and_only_where_nothing_else_is_said(
+    house: Any, autojump_clock: Clock, retry: Any
+) -> None:
+    house.hand.fail("b", Conflict("no"))
+    house.hand.fail("not a", RESTS if retry else Unavailable("gone in the middle"))
+    way_back = {**undo("not a"), **({"retry": retry} if retry else {})}
+    await house.define({"a": step("a", "b", compensate=way_back), "b": step("b", "ok")})
+    run = await house.start()
+    assert (await house.ended(run))["status"] == "needs_attention"
+    assert "retrying" not in await house.kinds(run)
