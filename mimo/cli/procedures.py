@@ -15,7 +15,7 @@ WELL = frozenset({"completed", "pending", "running", "waiting"})
 
 def listing(words: Words) -> int:
     asked: dict[str, Any] = {"operation": "list"}
-    for option in ("status", "NAME"):
+    for option in ("status", "after", "NAME"):
         if words.text(option):
             asked[option.lower()] = words.text(option)
     return _call(words, asked, tool="procedure_look")
@@ -74,6 +74,7 @@ def history(words: Words) -> int:
         "operation": "history",
         "run": words.text("RUN"),
         "limit": words.number("limit", 200, 1),
+        "after": words.number("after", 0),
     }
     return _call(words, asked, tool="procedure_look")
 
@@ -138,11 +139,18 @@ def _call(words: Words, asked: dict[str, Any], *, tool: str = "procedure", by_st
     if as_json:
         say_json(answer.data)
     else:
-        say(foreign(answer.text))
+        say(foreign(_in_words_of_the_shell(answer.text)))
     if not by_status:
         return OK
     status = answer.data["status"] if as_json else answer.text.partition(": ")[2].partition(",")[0]
     return OK if status in WELL else FAILED
+
+
+def _in_words_of_the_shell(text: str) -> str:
+    """The tool says how to get what comes then by its argument; here it is an option."""
+    told, there_is, after = text.rpartition("\nMore: after=")
+    option = after.removesuffix(".").strip('"')
+    return f"{told}\nMore: --after {option}" if there_is else text
 
 
 def _input(words: Words) -> dict[str, Any]:

@@ -41,10 +41,13 @@ def test_a_procedure_from_its_file_to_its_picture(
     assert "approved: taken" in mimo("procedure", "signal", "r3", "approved").stdout
     watched = mimo("procedure", "watch", "r3")
     assert (watched.returncode, watched.stdout.splitlines()[-1].split()[2]) == (OK, "completed")
-    assert mimo("procedure", "history", "r2", "--limit", "3").stdout.count("\n") == 3
+    assert mimo("procedure", "history", "r2", "--limit", "3").stdout.splitlines()[3:] == ["More: --after 3"]
+    assert mimo("procedure", "history", "r2", "--after", "3", "--limit", "1").stdout.startswith("4 ")
     assert mimo("procedure", "list", "deploy", "--status", "rolled_back").stdout.startswith(
         "r2 deploy 1.0: rolled_back"
     )
+    assert json.loads(mimo("procedure", "list", "deploy", "--json").stdout)["after"] is None
+    assert mimo("procedure", "list", "deploy", "--after", "nothing").returncode == USAGE
     assert mimo("procedure", "show", "r9").returncode == NOT_FOUND
     assert mimo("procedure", "pause", "r1").returncode == CONFLICT
     assert mimo("procedure", "retry", "r2", "prepare").returncode == OK
@@ -96,11 +99,17 @@ def test_procedures_by_rest(serve: Callable[..., Any], mimo: Mimo) -> None:
     assert ask("POST", f"/runs/{run}/resume")["paused"] is False
     assert ask("POST", f"/runs/{run}/dance", status=422)["param"] == "act"
     assert ask("POST", f"/runs/{run}/signal", {"event": "rejected"})["outcome"] == "taken"
-    lines = ask("GET", f"/runs/{run}/history?after=2&limit=3")["history"]
-    assert [line["line"] for line in lines] == [3, 4, 5]
+    told = ask("GET", f"/runs/{run}/history?after=2&limit=3")
+    assert ([line["line"] for line in told["history"]], told["after"]) == ([3, 4, 5], 5)
     assert ask("GET", f"/runs/{run}/history?after=x", status=422)["param"] == "after"
     assert ask("POST", "/approval/runs", {"surprise": 1}, 422)["param"] == "surprise"
     other = ask("POST", "/approval/runs", {"input": {"question": "And now?"}}, 201)["run"]
+    first = ask("GET", "/approval/runs?limit=1")
+    assert [each["run"] for each in first["runs"]] == [other]
+    last = ask("GET", f"/approval/runs?limit=1&after={first['after']}")
+    assert ([each["run"] for each in last["runs"]], last["after"]) == ([run], None)
+    assert ask("GET", f"/runs?status=waiting&after={first['after']}")["runs"] == []
+    assert ask("GET", "/runs?status=waiting&after=r", status=422)["param"] == "after"
     assert ask("POST", f"/runs/{other}/interrupt", {"rollback": True})["status"] == "failed"
     assert ask("DELETE", "/approval")["versions"] == ["1.0"]
 

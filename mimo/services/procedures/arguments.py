@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field
@@ -65,7 +66,7 @@ class Procedure(Arguments):
     wait: SkipJsonSchema[Annotated[float, Field(ge=0, le=MOST_WAIT)]] = 20.0
     key: SkipJsonSchema[Annotated[str, Field(min_length=1, max_length=100)] | None] = None
     text: SkipJsonSchema[Annotated[str, Field(max_length=1_000_000)] | None] = None
-    after: SkipJsonSchema[Annotated[int, Field(ge=0, le=1 << 40)]] = 0
+    after: SkipJsonSchema[Annotated[int, Field(ge=0, le=1 << 40)] | Name] = 0
     limit: SkipJsonSchema[Annotated[int, Field(ge=1, le=500)]] = PAGE
     format: SkipJsonSchema[Literal["text", "json", "mermaid", "svg"]] = "text"
 
@@ -88,6 +89,28 @@ class Procedure(Arguments):
         if self.run is None:
             raise InvalidArguments(f"{self.operation} needs run, as r12", fields=["run"])
         return int(self.run[1:])
+
+    def line(self) -> int:
+        """The line of a history after which the answer begins.
+
+        Raises:
+            InvalidArguments: it is none.
+        """
+        if isinstance(self.after, str) and not self.after.isdigit():
+            raise InvalidArguments("after is the number of a line, as history gives it", field="after")
+        return min(int(self.after), 1 << 40)
+
+    def behind(self) -> tuple[int, int] | None:
+        """The run after which a list begins: when it had changed, and its number.
+
+        Raises:
+            InvalidArguments: it is none.
+        """
+        if self.after == 0:
+            return None
+        if (found := re.fullmatch(r"r([0-9]{1,18})-([0-9]{1,18})", str(self.after))) is None:
+            raise InvalidArguments("after of a list is what the list before it gave", field="after")
+        return int(found[2]), int(found[1])
 
 
 class Look(Procedure):
@@ -123,7 +146,7 @@ A compensation without retry is tried for some minutes where its tool refuses it
 A cycle needs a wait, an await or max_visits.
 
 run: name, input, version, wait (seconds to wait for its end, 20; 0: do not), key (same key: run once)
-status, history: run, after, limit. list: the procedures; with name or status: their runs. get: name, version, format
+status, history: run, after, limit. list: the procedures; with name or status: their runs (after, limit). get: name, version, format
 (text, json, mermaid, svg), run (its state lit). signal: run, event, data, key (same key: sent once); to a run that needs attention: done or error.
 interrupt: run, rollback (take back what was done). pause, resume: run. retry: run, state (from there on).
 deactivate: name, version. validate: definition, or text of JSON or YAML with its file's name as name."""

@@ -117,7 +117,9 @@ class Procedures:
         ids = [id_ for id_, each in kept.items() if each.name == asked.name]
         if asked.name is not None and not ids:
             await self._registry.look_up(asked.name, None)  # says what is nearest
-        rows = await self._database.read(stored.listed, asked.status, ids, asked.limit)
+        behind = asked.behind() or stored.NEWEST
+        rows = await self._database.read(stored.listed, asked.status, ids, asked.limit + 1, behind)
+        rows, more = rows[: asked.limit], len(rows) > asked.limit
         told = [
             texts.row_data(
                 row,
@@ -126,7 +128,9 @@ class Procedures:
             )
             for row in rows
         ]
-        return _answer(asked, "\n".join(map(texts.row_text, told)) or "no such runs", {"runs": told})
+        after = f"r{rows[-1].id}-{rows[-1].changed_at}" if more else None
+        text = "\n".join(map(texts.row_text, told)) or "no such runs"
+        return _answer(asked, texts.and_more(text, after), {"runs": told, "after": after})
 
     async def _get(self, asked: Procedure, call: Call) -> Answer:
         current = None
@@ -184,11 +188,13 @@ class Procedures:
 
     async def _history(self, asked: Procedure, call: Call) -> Answer:
         await self.found(asked.run_id())
-        lines = await self._database.read(stored.history, asked.run_id(), asked.after, asked.limit)
+        lines = await self._database.read(stored.history, asked.run_id(), asked.line(), asked.limit + 1)
+        lines, more = lines[: asked.limit], len(lines) > asked.limit
+        after = lines[-1].number if more else None
         if any(each.kind == "child" for each in lines):
             lines = texts.with_children(lines, await self._children(asked.run_id()))
-        data = {"run": asked.run, "history": texts.history_data(lines)}
-        return _answer(asked, texts.history_text(lines), data)
+        data = {"run": asked.run, "history": texts.history_data(lines), "after": after}
+        return _answer(asked, texts.and_more(texts.history_text(lines), after), data)
 
     async def _deactivate(self, asked: Procedure, call: Call) -> Answer:
         gone = await self._registry.deactivate(asked.named(), asked.version, call.client)

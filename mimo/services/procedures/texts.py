@@ -155,6 +155,11 @@ def history_text(lines: Sequence[Told]) -> str:
     return "\n".join(map(line_text, lines)) or "nothing more"
 
 
+def and_more(text: str, after: int | str | None) -> str:
+    """And how to get what comes then, if there is more."""
+    return text if after is None else f"{text}\nMore: after={json.dumps(after)}."
+
+
 def line_text(line: Told) -> str:
     attempt = f" (attempt {line.attempt})" if line.attempt > 1 else ""
     detail = "" if line.detail is None else f": {_short(json.loads(line.detail), 300)}"

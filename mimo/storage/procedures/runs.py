@@ -74,6 +74,7 @@ _COLUMNS = (
     "id, definition_id, status, state, run, context, turn, wake_at, parent_id, parent_step, parent_attempt, client,"
     " created_at, changed_at, ended_at"
 )
+NEWEST = (1 << 62, 1 << 62)  # before all that there are
 LIVE = ("pending", "running", "waiting", "compensating", "interrupted", "needs_attention")
 
 
@@ -221,33 +222,52 @@ def last_change(db: apsw.Connection) -> int:
     )
 
 
-def listed(db: apsw.Connection, status: str | None, definition_ids: Sequence[int], limit: int) -> list[Row]:
-    """The newest runs; of these definitions, if any are named."""
+def listed(
+    db: apsw.Connection,
+    status: str | None,
+    definition_ids: Sequence[int],
+    limit: int,
+    behind: tuple[int, int] = NEWEST,
+) -> list[Row]:
+    """The newest runs; of these definitions, if any are named. Of a status alone: those that changed last.
+
+    `behind` is the run after which they begin: when it had changed, and its id.
+    """
+    _, id_ = behind
     if definition_ids:
         each_of = [
             row
-            for id_ in definition_ids
-            for row in rows(
-                db,
-                f"SELECT {_COLUMNS} FROM procedure_executions WHERE definition_id = ?"  # noqa: S608
-                " ORDER BY id DESC LIMIT ?",
-                (id_, limit if status is None else 1_000),
+            for definition_id in definition_ids
+            for row in (
+                rows(
+                    db,
+                    f"SELECT {_COLUMNS} FROM procedure_executions WHERE definition_id = ? AND id < ?"  # noqa: S608
+                    " ORDER BY id DESC LIMIT ?",
+                    (definition_id, id_, limit),
+                )
+                if status is None
+                else rows(
+                    db,
+                    # The + keeps it on the index that has them in order.
+                    f"SELECT {_COLUMNS} FROM procedure_executions WHERE definition_id = ? AND id < ?"  # noqa: S608
+                    " AND +status = ? ORDER BY id DESC LIMIT ?",
+                    (definition_id, id_, status, limit),
+                )
             )
         ]
-        chosen = [row for row in each_of if status is None or row[2] == status]
-        return [_row(row) for row in sorted(chosen, reverse=True, key=lambda row: row[0])[:limit]]
-    if status is not None:
+        chosen = sorted(each_of, reverse=True, key=lambda row: row[0])[:limit]
+    elif status is not None:
         chosen = rows(
             db,
-            f"SELECT {_COLUMNS} FROM procedure_executions WHERE status = ?"  # noqa: S608
-            " ORDER BY changed_at DESC LIMIT ?",
-            (status, limit),
+            f"SELECT {_COLUMNS} FROM procedure_executions WHERE status = ? AND (changed_at, id) < (?, ?)"  # noqa: S608
+            " ORDER BY changed_at DESC, id DESC LIMIT ?",
+            (status, *behind, limit),
         )
     else:
         chosen = rows(
             db,
-            f"SELECT {_COLUMNS} FROM procedure_executions WHERE id > 0 ORDER BY id DESC LIMIT ?",  # noqa: S608
-            (limit,),
+            f"SELECT {_COLUMNS} FROM procedure_executions WHERE id < ? ORDER BY id DESC LIMIT ?",  # noqa: S608
+            (id_, limit),
         )
     return [_row(row) for row in chosen]
 

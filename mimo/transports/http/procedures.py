@@ -95,14 +95,15 @@ def procedure_routes(dispatch: Dispatch) -> Sequence[Route]:
                 request,
                 "list",
                 name=request.parts["name"],
-                **_given(request, "status"),
+                **_given(request, "status", "after"),
                 **_numbers(request, "limit"),
             )
         )
 
     async def runs_by_status(request: Request) -> Reply:
         status = request.query.get("status", "running")
-        return reply_json(await look(request, "list", status=status, **_numbers(request, "limit")))
+        more = {**_given(request, "after"), **_numbers(request, "limit")}
+        return reply_json(await look(request, "list", status=status, **more))
 
     async def status(request: Request) -> Reply:
         return reply_json(await look(request, "status", run=request.parts["run"]))
@@ -125,6 +126,7 @@ def procedure_routes(dispatch: Dispatch) -> Sequence[Route]:
         return reply_json(await ask(request, "procedure", what, {**asked, "run": request.parts["run"]}))
 
     version, limit = Query("version", "else the latest"), Query("limit", "at most (50)", _NUMBER)
+    behind = Query("after", "of the list before: what comes then; null there: that is all")
     base, one = "/v1/procedures", "/v1/procedures/{name}"
     a_run = "/v1/procedures/runs/{run}"
     reads: list[tuple[Operation, Handler]] = [
@@ -136,11 +138,12 @@ def procedure_routes(dispatch: Dispatch) -> Sequence[Route]:
         (Operation("GET", f"{one}/picture", "procedure_picture", "As SVG; with run, its state is lit.",
                    media="image/svg+xml", query=(version, Query("run", "as r12"))), picture),
         (Operation("GET", f"{one}/runs", "list_runs_of_procedure", "Its runs, the newest first.",
-                   query=(Query("status", "only these"), limit)), runs),
+                   query=(Query("status", "only these"), behind, limit)), runs),
         (Operation("GET", "/v1/procedures/runs", "list_runs", "The runs of a status.",
-                   query=(Query("status", "running, waiting, needs_attention, ... (running)"), limit)), runs_by_status),
+                   query=(Query("status", "running, waiting, needs_attention, ... (running)"), behind, limit)),
+         runs_by_status),
         (Operation("GET", a_run, "get_run", "How a run is, and what it waits for."), status),
-        (Operation("GET", f"{a_run}/history", "run_history", "What befell a run, line by line.",
+        (Operation("GET", f"{a_run}/history", "run_history", "What befell a run, line by line; after: null when that is all.",
                    query=(Query("after", "this line", _NUMBER), limit)), history),
     ]  # fmt: skip
     writes: list[tuple[Operation, Handler]] = [

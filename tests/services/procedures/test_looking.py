@@ -124,3 +124,45 @@ async def test_the_numbers_of_runs_can_be_looked_at(house_of: Any, autojump_cloc
             await house.until(run, "waiting", "b")
         house.door.measure(house.metrics.procedure_runs)
         assert 'mimo_procedure_runs{what="timed"} 3.0' in house.metrics.render().decode()
+
+
+@pytest.mark.parametrize(
+    "asked", [{"name": "job"}, {"status": "waiting"}, {"name": "job", "status": "waiting"}]
+)
+async def test_a_list_of_runs_that_is_cut_says_so_and_how_it_goes_on(
+    house: Any, autojump_clock: Clock, asked: dict[str, str]
+) -> None:
+    states = {
+        "a": {"action": {"type": "await", "events": ["go"]}, "transitions": [{"event": "go", "to": "ok"}]}
+    }
+    for version in ("1.0", "1.1"):
+        await house.define(states, version=version)
+    versions = [{"version": "1.0"}, {"version": "1.1"}]
+    runs = [(await house.data("run", name="job", wait=0, **versions[n % 2]))["run"] for n in range(7)]
+    await house.data("interrupt", run=(gone := runs.pop(3)))
+    if "status" not in asked:
+        runs.insert(3, gone)
+    seen: list[str] = []
+    after: Any = 0
+    while after is not None:
+        text = await house.text("list", **asked, limit=2, after=after)
+        told = await house.data("list", **asked, limit=2, after=after)
+        seen += [each["run"] for each in told["runs"]]
+        after = told["after"]
+        assert (f'More: after="{after}".' in text) is (after is not None)
+        assert text.count("More") <= 1
+    assert seen == runs[::-1]
+    assert (await house.data("list", **asked, limit=len(runs)))["after"] is None
+
+
+async def test_a_history_that_is_cut_says_so_and_how_it_goes_on(house: Any, autojump_clock: Clock) -> None:
+    await house.define({"a": {"action": do("one"), "transitions": to("ok")}})
+    run = await house.start(wait=5)
+    whole = (await house.data("history", run=run))["history"]
+    text = await house.text("history", run=run, limit=2)
+    assert text.splitlines()[2:] == ["More: after=2."]
+    told = await house.data("history", run=run, limit=2, after=2)
+    assert (told["history"], told["after"]) == (whole[2:4], 4)
+    rest = await house.data("history", run=run, limit=len(whole) - 4, after="4")
+    assert (rest["history"], rest["after"]) == (whole[4:], None)
+    assert "More" not in await house.text("history", run=run)
