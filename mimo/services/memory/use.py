@@ -12,8 +12,10 @@ from mimo.services.memory.moments import now_ms
 from mimo.storage.database import Database
 from mimo.storage.engrams.use import note_use
 
-MOST = 100  # answers; each write has all readers read their pages again
+MOST = 100  # memories
 LATEST = 5.0  # seconds
+# After each write all readers read their pages again, so there is no other for a second.
+REST = 1.0
 LAST_WRITE = 2.0
 
 
@@ -24,22 +26,21 @@ class Use:
         self._database = database
         self._clock = clock
         self._times: Counter[int] = Counter()
-        self._answers = 0
         self._enough = trio.Event()
 
     def note(self, ids: Iterable[int]) -> None:
         self._times.update(ids)
-        self._answers += 1
-        if self._answers >= MOST:
+        if len(self._times) >= MOST:
             self._enough.set()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         task_status.started()
         try:
             while True:
-                with trio.move_on_after(LATEST):
+                with trio.move_on_after(LATEST - REST):
                     await self._enough.wait()
                 await self.flush()
+                await trio.sleep(REST)
         finally:
             with trio.move_on_after(LAST_WRITE, shield=True):
                 await self.flush()
@@ -47,7 +48,6 @@ class Use:
     async def flush(self) -> None:
         """Write down what was noted. If the database is not there, it is kept for the next time."""
         times, self._times, self._enough = self._times, Counter(), trio.Event()
-        self._answers = 0
         if not times:
             return
         try:
