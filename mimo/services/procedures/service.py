@@ -187,8 +187,9 @@ class Procedures:
         return await self._told(asked, asked.run_id())
 
     async def _history(self, asked: Procedure, call: Call) -> Answer:
+        behind = asked.line()
         await self.found(asked.run_id())
-        lines = await self._database.read(stored.history, asked.run_id(), asked.line(), asked.limit + 1)
+        lines = await self._database.read(stored.history, asked.run_id(), behind, asked.limit + 1)
         lines, more = lines[: asked.limit], len(lines) > asked.limit
         after = lines[-1].number if more else None
         if any(each.kind == "child" for each in lines):
