@@ -196,6 +196,7 @@ def build(
         watch,
         skills,
         memory.progress.as_json,
+        procedures.refused,
     )
     control = Control(
         dispatch,

@@ -50,6 +50,7 @@ class House:
     resources: ResourceWatch
     skills: SkillsDoorstep
     embedding: Callable[[], Mapping[str, Any]]
+    refused_procedures: Callable[[], Mapping[str, str]]  # files that define none, and why
     root: Supervisor = field(init=False)
     began: float = field(default_factory=time.time)
     stop_wanted: trio.Event = field(default_factory=trio.Event)
@@ -118,6 +119,7 @@ class House:
             "clients": [asdict(each) for each in self.sessions.connected()],
             "database": asdict(self.database.stats()),
             "embedding": dict(self.embedding()),
+            "procedures": {"refused": dict(self.refused_procedures())},
             "resources": self.resources.look().values(),
             "worries": dict(self.resources.worries),
             "stalls": self.loop_watch.count,

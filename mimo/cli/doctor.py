@@ -1,6 +1,7 @@
 """`mimo doctor`: problems first, each with its cure; with --fix, what can be mended safely is mended."""
 
 from mimo.cli.examinations import NOTE, PROBLEM, Finding, examine
+from mimo.cli.procedure_examinations import examine_procedures
 from mimo.cli.skill_examinations import examine_skills
 from mimo.cli.terminal import FAILED, OK, Failed, foreign, paint, say, say_json
 from mimo.cli.words import Words
@@ -47,7 +48,7 @@ def doctor(words: Words) -> int:
 
 
 def _examined(words: Words) -> list[Finding]:
-    return [*examine(words.home), *examine_skills(words.home)]
+    return [*examine(words.home), *examine_skills(words.home), *examine_procedures(words.home)]
 
 
 def _mend(finding: Finding, mended: list[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mimo.cli.terminal import CONFLICT, FAILED, NOT_FOUND, OK, USAGE
+from mimo.home import Home
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "how-to" / "procedures"
 Mimo = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -116,3 +118,53 @@ def test_procedures_by_rest(serve: Callable[..., Any], mimo: Mimo) -> None:
 
 def test_the_family_has_a_page_of_its_own(mimo: Mimo) -> None:
     assert "procedure watch" in mimo("help", "procedure").stdout
+
+
+def test_the_doctor_names_each_file_of_the_folder_that_defines_nothing(
+    serve: Callable[..., Any], mimo: Mimo, home: Home
+) -> None:
+    folder = Path(home) / "procedures"
+    Path(home).mkdir(mode=0o700)
+    folder.mkdir()
+    deploy = (EXAMPLES / "deploy.json").read_text()
+    (folder / "deploy.json").write_text(deploy)
+    wrong = folder / "wrong one.json"
+    wrong.write_text(deploy.replace('"to": "check"', '"to": "chek"').replace('"initial": "', '"initial": "x'))
+    broken = folder / "broken.json"
+    broken.write_text("{")
+    serve()
+    until(lambda: len(json.loads(mimo("status", "--json").stdout)["procedures"]["refused"]) == 2)
+    told = mimo("doctor", "--json")
+    assert told.returncode == FAILED
+    (first, why, cure), (second, also, _) = found(told)
+    assert (first, second) == ("problem", "problem")
+    assert why.startswith(f"{broken} defines nothing: not JSON")
+    assert also.startswith(f"{wrong} defines nothing: initial: no state")
+    assert also.endswith("more)")
+    assert cure.endswith(f"mimo procedure validate {broken}")
+    for each in (wrong, broken):
+        each.unlink()
+    until(lambda: not json.loads(mimo("status", "--json").stdout)["procedures"]["refused"])
+    assert found(mimo("doctor", "--json")) == [("ok", f"every file in {folder} is read", "")]
+
+
+def test_a_folder_of_procedures_is_judged_while_the_daemon_runs(mimo: Mimo, home: Home) -> None:
+    assert found(mimo("doctor", "--json")) == []
+    Path(home).mkdir(mode=0o700)
+    (Path(home) / "procedures").mkdir()
+    (Path(home) / "procedures" / "x.json").write_text("{")
+    ((state, says, _),) = found(mimo("doctor", "--json"))
+    assert (state, says) == ("ok", f"{home}/procedures is looked at while the daemon runs")
+
+
+def until(claim: Callable[[], bool]) -> None:
+    """Asked again and again: each time is a process, and the folder is looked at every two seconds."""
+    last = time.monotonic() + 30
+    while not claim():
+        assert time.monotonic() < last
+
+
+def found(said: subprocess.CompletedProcess[str]) -> list[tuple[str, str, str]]:
+    """What the doctor says of procedures."""
+    told = json.loads(said.stdout)["findings"]
+    return [(each["state"], each["says"], each["cure"]) for each in told if each["area"] == "procedures"]

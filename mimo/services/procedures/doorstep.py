@@ -103,6 +103,10 @@ class Doorstep:
             ),
         ]
 
+    def refused(self) -> Mapping[str, str]:
+        """The files of the folder that define nothing, and the first reason why."""
+        return {} if self._made is None else self._made.folder.refused
+
     def measure(self, gauge: Gauge) -> None:
         """Bring the gauge up to date."""
         if self._made is not None:

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import trio
 
@@ -53,7 +54,7 @@ class Folder:
         self._clock = clock
         self._every = every
         self._seen: dict[str, Mark] = {}
-        self._refused: dict[str, str] = {}  # and what was said of them
+        self._refused: dict[str, tuple[str, str]] = {}  # what was said of them, and of that the first
         self._tried = -math.inf
         self._limiter = trio.CapacityLimiter(1)
         self._client = Client(name="folder", trust=Trust.USER)
@@ -83,16 +84,15 @@ class Folder:
                 await self._registry.define(
                     await self._registry.parse(text, name), self._client, source=f"file:{name}"
                 )
-            except Unavailable as error:
-                log.warning("%s: %s", name, error)
-                if name.endswith(".json"):
-                    continue  # the database will be back
             except (MimoError, OSError, UnicodeDecodeError) as error:
+                if isinstance(error, Unavailable) and name.endswith(".json"):
+                    log.warning("%s: %s", name, error)
+                    continue  # the database will be back; of YAML it is PyYAML that is missing
                 said = str(error)[:2_000]
-                if self._seen.get(name) != mark or self._refused.get(name) != said:
+                if self._seen.get(name) != mark or self._refused.get(name, ("",))[0] != said:
                     log.warning("%s defines no procedure: %s", name, error)
                     self._events.publish(news.Refused(name, said))
-                self._refused[name] = said
+                self._refused[name] = said, _first(error)
                 self._tried = trio.current_time()
             else:
                 self._refused.pop(name, None)
@@ -100,8 +100,8 @@ class Folder:
 
     @property
     def refused(self) -> Mapping[str, str]:
-        """Files that define nothing, and why."""
-        return dict(self._refused)
+        """Files that define nothing, and the first reason why."""
+        return {name: first for name, (_, first) in self._refused.items()}
 
     async def sweep(self) -> int:
         """Erase the runs that ended a month ago; how many."""
@@ -127,3 +127,13 @@ class Folder:
     def _text(self, name: str) -> str:
         with (Path(self._path) / name).open("rb") as file:
             return file.read(LARGEST).decode("utf-8")
+
+
+def _first(error: Exception) -> str:
+    """Of many problems the first, and how many more there are."""
+    problems: Any = error.details.get("problems") if isinstance(error, MimoError) else None
+    if not problems:
+        return str(error)[:500]
+    place, text = problems[0]["place"], problems[0]["problem"]
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"{f'{place}: ' * bool(place)}{text}"[:500] + more
