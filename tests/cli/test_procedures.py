@@ -66,7 +66,7 @@ def test_procedures_by_rest(serve: Callable[..., Any], mimo: Mimo) -> None:
     def ask(method: str, path: str, body: Any = None, status: int = 200) -> Any:
         request = urllib.request.Request(
             base + path,
-            None if body is None else json.dumps(body).encode(),
+            body if body is None or isinstance(body, bytes) else json.dumps(body).encode(),
             {"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
             method=method,
         )
@@ -92,6 +92,17 @@ def test_procedures_by_rest(serve: Callable[..., Any], mimo: Mimo) -> None:
     assert [each["name"] for each in ask("GET", "")["procedures"]] == ["approval"]
     assert ask("GET", "/approval")["definition"]["initial"] == "ask"
     assert ask("GET", "/nobody", status=404)["type"] == "not_found"
+    twice = json.dumps(approval)[:-1].encode() + b', "version": "1.0", "states": {"ask": {"x": 1, "x": 2}}}'
+    for path in ("", "/validate"):
+        told = ask("POST", path, twice, 200 if path else 422)
+        problems = told["problems"] if path else told["details"]["problems"]
+        assert [(each["place"], each["problem"]) for each in problems] == [
+            ("", "'version' stands twice in one object"),
+            ("", "'states' stands twice in one object"),
+            ("states.ask", "'x' stands twice in one object"),
+        ]
+        assert ask("POST", path, b"{", 400)["type"] == "not_json"
+        assert ask("POST", path, b"[]", 422)["message"] == "the body must be a JSON object"
     run = ask("POST", "/approval/runs", {"input": {"question": "Well?"}, "wait": 5}, 201)["run"]
     assert ask("GET", f"/runs/{run}")["waits_for"][0]["prompt"] == "Well?"
     assert ask("GET", f"/approval/picture?run={run}").count('class="lit"') == 1

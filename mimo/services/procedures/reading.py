@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -17,6 +16,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from mimo.errors import InvalidArguments
 from mimo.services.procedures.checking import Find, Problem, problems_in
 from mimo.services.procedures.definition import STATE, Definition, Header, State
+from mimo.services.procedures.doubled import Objects
 
 # Larger machines are written by programs, and read by nobody.
 LONGEST = 256 * 1024
@@ -88,16 +88,15 @@ def from_text(text: str, name: str = "") -> Any:
     longest = LONGEST if is_yaml else 2 * LONGEST
     if len(text) > longest:
         raise refusal([Problem("", f"at most {longest:,} characters (got {len(text):,})")])
-    if is_yaml:
-        from mimo.services.procedures.yaml_text import read_yaml
-
-        return read_yaml(text)
-    try:
-        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
-    except RecursionError:
-        raise refusal([Problem("", f"nested more than {DEEPEST} deep")]) from None
-    except ValueError as error:
-        raise refusal([Problem("", f"not JSON: {error}")]) from error
+    objects = Objects()
+    value = _parsed(text, objects, is_yaml=is_yaml)
+    problems = [
+        _problem("", way, f"{_shown(name)!r} stands twice in one object", "doubled", None)
+        for way, name in objects.doubled(value)
+    ]
+    if problems:
+        raise refusal(problems)
+    return value
 
 
 def refusal(problems: Sequence[Problem]) -> InvalidArguments:
@@ -248,12 +247,17 @@ def _too_large(raw: object, most: int = LONGEST) -> str:
     )
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
-        raise ValueError(f"{_shown(twice)!r} stands twice in one object")
-    return found
+def _parsed(text: str, objects: Objects, *, is_yaml: bool) -> Any:
+    if is_yaml:
+        from mimo.services.procedures.yaml_text import read_yaml
+
+        return read_yaml(text, objects)
+    try:
+        return json.loads(text, object_pairs_hook=objects.made, parse_constant=_no_constant)
+    except RecursionError:
+        raise refusal([Problem("", f"nested more than {DEEPEST} deep")]) from None
+    except ValueError as error:
+        raise refusal([Problem("", f"not JSON: {error}")]) from error
 
 
 def _no_constant(name: str) -> Any:

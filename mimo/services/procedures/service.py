@@ -96,7 +96,8 @@ class Procedures:
             if "problems" not in error.details:
                 raise
             text = error.message.partition("; ")[0]
-            return _answer(asked, text, {"valid": False, "problems": [{"place": "", "problem": text}]})
+            told_of: Any = error.details["problems"] or [{"place": "", "problem": text}]
+            return _answer(asked, error.message, {"valid": False, "problems": told_of})
         told = [{"place": each.place, "problem": each.text} for each in problems]
         return _answer(asked, texts.problems_text(problems), {"valid": not told, "problems": told})
 

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from mimo.errors import InvalidArguments, Unavailable
+from mimo.services.procedures.doubled import Objects
 
 # YAML 1.2's own JSON-like schema: in YAML 1.1 `on` would be true and 22:30 a number.
 _SCALARS = (
@@ -17,7 +18,7 @@ _SCALARS = (
 )
 
 
-def read_yaml(text: str) -> Any:
+def read_yaml(text: str, objects: Objects) -> Any:
     """What the text says, as JSON would have it.
 
     Raises:
@@ -42,14 +43,11 @@ def read_yaml(text: str) -> Any:
             return safe.compose_node(self, parent, index)
 
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-            seen: set[str] = set()
-            for name in [each.value for each, _ in node.value]:
-                if not isinstance(name, str):
-                    raise yaml.YAMLError("names are plain words")
-                if name in seen:
-                    raise yaml.YAMLError(f"{name[:64]!r} stands twice in one mapping")
-                seen.add(name)
-            return {key.value: self.construct_object(value, deep=True) for key, value in node.value}
+            if not all(isinstance(name.value, str) for name, _ in node.value):
+                raise yaml.YAMLError("names are plain words")
+            return objects.made(
+                [(name.value, self.construct_object(value, deep=True)) for name, value in node.value]
+            )
 
     for kind, pattern, first in _SCALARS:
         Loader.add_implicit_resolver(

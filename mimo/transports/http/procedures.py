@@ -54,11 +54,11 @@ def procedure_routes(dispatch: Dispatch) -> Sequence[Route]:
         return reply_json(await look(request, "list"))
 
     async def define(request: Request) -> Reply:
-        told = await ask(request, "procedure", "define", {"definition": request.object()})
+        told = await ask(request, "procedure", "define", {"text": _text(request)})
         return reply_json(told, 201 if told["new"] else 200)
 
     async def validate(request: Request) -> Reply:
-        return reply_json(await look(request, "validate", definition=request.object()))
+        return reply_json(await look(request, "validate", text=_text(request)))
 
     async def schema(request: Request) -> Reply:
         return reply_json((await look(request, "help"))["schema"])
@@ -161,6 +161,16 @@ def procedure_routes(dispatch: Dispatch) -> Sequence[Route]:
         *(Route(operation, handler) for operation, handler in reads),
         *(Route(operation, handler, scope="write") for operation, handler in writes),
     ]
+
+
+def _text(request: Request) -> str:
+    """A definition as it was written, which is more than what it says: a name may stand in it twice.
+
+    Raises:
+        Refused, InvalidArguments: it is no JSON object.
+    """
+    request.object()
+    return request.body.decode()
 
 
 def _given(request: Request, *names: str) -> dict[str, Any]:

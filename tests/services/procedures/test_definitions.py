@@ -188,7 +188,17 @@ def test_what_is_too_large_is_refused_without_being_read_whole(raw: object, prob
 @pytest.mark.parametrize(
     ("text", "name", "why"),
     [
-        ('{"name": "a", "name": "b"}', "", "'name' stands twice"),
+        ('{"name": "a", "name": "b"}', "", "run: 'name' stands twice"),
+        (
+            '{"states": {"a": {}, "b": [{}, {"to": 1, "to": 2}], "a": {"x": 1, "x": 1}}}',
+            "",
+            (
+                "run: states: 'a' stands twice in one object; states.a: 'x' stands twice in one object;"
+                r" states.b\[1\]: 'to' stands twice in one object"
+            ),
+        ),
+        ("states:\n  a:\n  - to: x\n    to: y\n", "p.yaml", r"run: states.a\[0\]: 'to' stands twice"),
+        ('{"a": {"\u202e": 1, "\u202e": 2}}', "", "u202e' stands twice"),
         ("{", "", "not JSON"),
         ('{"a": NaN}', "", "NaN is no JSON"),
         ("[" * 100_000, "", "nested more than"),
