@@ -133,6 +133,7 @@ procedure(operation="define", definition={
       "transitions": [{"event": "approved", "to": "ok"}, {"event": "rejected", "to": "failed"}]},
     "ok": {"terminal": "success", "output": {"id": "${built.id}"}}, "failed": {"terminal": "failure"}}})
 
+A name is of a-z 0-9 _ - and none of runs, schema, validate, which are addresses of the HTTP door.
 Actions: tool (tool, arguments, save, idempotent), set (values), log (message), wait (seconds or until),
 await (events and/or approval, save), choose (choices [{when, event}], otherwise), parallel (branches {name: {action,
 retry, timeout, compensate}}), procedure (procedure, version, input, save), fail (message, kind). No action: done at once.

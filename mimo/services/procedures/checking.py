@@ -49,6 +49,8 @@ def problems_in(
 
     Of those that are `torn` something could not be read: what is there is judged, and not what is missing.
     """
+    if header.name in d.KEPT:
+        yield Problem("name", f"{header.name!r} is an address of its own; kept are {', '.join(d.KEPT)}")
     if header.input:
         yield from (Problem("input", text) for text in unknown_words(header.input, "input"))
         if header.input.get("type", "object") != "object":

@@ -15,6 +15,8 @@ NAME = r"^[a-z][a-z0-9_-]{0,63}$"
 STATE = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
 EVENT = r"^[a-z][a-z0-9_.:-]{0,63}$"
 VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
+# Over HTTP these are addresses of their own, where a procedure's would be.
+KEPT = ("runs", "schema", "validate")
 VERSION = r"^(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,5})$"
 YEAR = 366 * 86_400.0
 
@@ -185,7 +187,7 @@ class State(Part):
 class Header(Part):
     """Everything but the states."""
 
-    name: Annotated[str, Field(pattern=NAME)]
+    name: Annotated[str, Field(pattern=NAME, json_schema_extra={"not": {"enum": [*KEPT]}})]
     version: Annotated[str, Field(pattern=VERSION)] = "1.0"
     description: Text = ""
     input: Mapping[str, Any] = Field(default_factory=dict[str, Any])

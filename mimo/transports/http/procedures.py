@@ -147,8 +147,8 @@ def procedure_routes(dispatch: Dispatch) -> Sequence[Route]:
                    query=(Query("after", "this line", _NUMBER), limit)), history),
     ]  # fmt: skip
     writes: list[tuple[Operation, Handler]] = [
-        (Operation("POST", base, "define_procedure", "Define a procedure, or a higher version of one.", takes=_OBJECT,
-                   status=201, also={200: "It is defined, and as this is"}), define),
+        (Operation("POST", base, "define_procedure", "Define a procedure, or a higher version of one. None is called"
+                   " runs, schema or validate: these are addresses here.", takes=_OBJECT, status=201, also={200: "It is defined, and as this is"}), define),
         (Operation("DELETE", one, "deactivate_procedure", "Begin no more runs of it; those there are finish.",
                    query=(version,)), deactivate),
         (Operation("POST", f"{one}/runs", "run_procedure", "Begin a run. Idempotency-Key: begun once.", takes=_RUN,

@@ -12,11 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mimo.errors import InvalidArguments, UnknownTool
+from mimo.gateway.dispatch import Dispatch
 from mimo.gateway.schema import schema_of
-from mimo.services.procedures.definition import number_of, published_schema
+from mimo.gateway.toolbox import Toolbox
+from mimo.observability.events import Events
+from mimo.observability.metrics import Metrics
+from mimo.services.procedures.definition import KEPT, number_of, published_schema
 from mimo.services.procedures.pictures import mermaid, svg
 from mimo.services.procedures.reading import from_text, kept, problems_of, read
 from mimo.tool import Answer, Arguments, Call, JsonObject, Tool
+from mimo.transports.http.procedures import procedure_routes
 
 
 class Work(Arguments):
@@ -183,6 +188,23 @@ def test_guards_with_an_order_may_overlap_and_opposites_need_none() -> None:
 )  # fmt: skip
 def test_what_is_too_large_is_refused_without_being_read_whole(raw: object, problem: str) -> None:
     assert any(problem in each for each in told(raw))
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_a_name_that_is_an_address_of_its_own_is_refused(name: str) -> None:
+    assert told(changed("name", to=name)) == [
+        f"name: {name!r} is an address of its own; kept are runs, schema, validate"
+    ]
+    assert not told(changed("name", to=f"{name}-it"))
+    assert name in published_schema()["properties"]["name"]["not"]["enum"]
+
+
+def test_every_address_beside_those_of_procedures_is_kept() -> None:
+    paths = [
+        route.path.split("/") for route in procedure_routes(Dispatch(Toolbox(Events()), Events(), Metrics()))
+    ]
+    beside = {path[3] for path in paths if len(path) > 3 and not path[3].startswith("{")}
+    assert beside == set(KEPT)
 
 
 @pytest.mark.parametrize(

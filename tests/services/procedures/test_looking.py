@@ -8,6 +8,7 @@ import pytest
 from trio.abc import Clock
 
 from mimo.errors import Conflict, InvalidArguments, NotFound
+from mimo.services.procedures import definition
 from mimo.tool import Call, JsonObject
 
 
@@ -166,3 +167,16 @@ async def test_a_history_that_is_cut_says_so_and_how_it_goes_on(house: Any, auto
     rest = await house.data("history", run=run, limit=len(whole) - 4, after="4")
     assert (rest["history"], rest["after"]) == (whole[4:], None)
     assert "More" not in await house.text("history", run=run)
+
+
+async def test_what_was_defined_before_its_name_was_kept_is_still_reached(
+    house: Any, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as before:
+        before.setattr(definition, "KEPT", ())
+        await house.define({"a": {"action": do("one"), "transitions": to("ok")}}, name="runs")
+    with pytest.raises(InvalidArguments, match="name: 'runs' is an address of its own"):
+        await house.define({"a": {"action": do("two"), "transitions": to("ok")}}, name="runs", version="1.1")
+    assert (await house.ended(await house.start("runs")))["status"] == "completed"
+    assert (await house.text("get", name="runs")).startswith("runs 1.0")
+    assert "deactivated runs 1.0" in await house.text("deactivate", name="runs")
