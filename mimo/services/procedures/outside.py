@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -30,14 +32,21 @@ LOST = Trouble("lost", "it was under way when mimo ended, and whether it was don
 
 def heard(turn: Turn, told: Signalled) -> None:
     """An event that somebody sends, maybe not for the first time."""
-    before = next((each for each in turn.heard if told.key and each.key == told.key), None)
+    if not told.key:
+        signalled(turn, told)
+        return
+    digest = _digest(told.data)
+    before = next((each for each in turn.heard if each.key == told.key), None)
     if before is None:
         signalled(turn, told)
-        if told.key:
-            turn.heard = (*turn.heard, Heard(told.key, told.event, turn.said))[-MOST_KEYS:]
+        turn.heard = (*turn.heard, Heard(told.key, told.event, turn.said, digest))[-MOST_KEYS:]
         return
     if before.event != told.event:
         raise Conflict(f"under this key the run was sent {before.event!r}; take another for {told.event!r}")
+    if before.digest not in {"", digest}:
+        raise Conflict(
+            f"under this key the run was sent the event {told.event!r} with other data; take another key for these"
+        )
     turn.said = before.said
 
 
@@ -208,6 +217,12 @@ def require_alive(turn: Turn, what: str) -> None:
         raise Conflict(
             f"the run has ended ({turn.status.value}): {what} comes too late; 'retry' would begin again"
         )
+
+
+def _digest(data: object) -> str:
+    """Short, as a run keeps many; and the same in whatever order its names stand."""
+    told = json.dumps(data, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 def _hold_children(turn: Turn) -> None:

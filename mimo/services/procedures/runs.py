@@ -106,6 +106,7 @@ class Heard:
     key: str
     event: str
     said: str
+    digest: str = ""  # of its data; runs of before have kept none
 
 
 @record
@@ -175,7 +176,7 @@ def to_json(run: Run) -> dict[str, Any]:
     if run.mailbox:
         told["mailbox"] = [[each.event, each.data] for each in run.mailbox]
     if run.heard:
-        told["heard"] = [[each.key, each.event, each.said] for each in run.heard]
+        told["heard"] = [[each.key, each.event, each.said, each.digest] for each in run.heard]
     for name in ("broken", "ending", "trouble"):
         if (trouble := cast("Trouble | None", getattr(run, name))) is not None:
             told[name] = _trouble_json(trouble)

@@ -8,6 +8,7 @@ import pytest
 from trio.abc import Clock
 
 from mimo.errors import Conflict
+from mimo.storage.sql import run as execute
 from mimo.tool import Call
 
 ENDS = [{"event": "rejected", "to": "bad"}]
@@ -64,6 +65,41 @@ async def test_what_was_kept_is_kept_once_and_a_key_is_for_one_event(
         await house.data("signal", run=run, event="stop", key="one")
     assert (await house.data("signal", run=run, event="go"))["outcome"] == "kept"
     assert (await house.kinds(run)).count("kept") == 2
+
+
+KEPT = "the event 'amount' with other data"
+
+
+async def test_a_key_is_for_one_event_with_its_data(idle: Any, autojump_clock: Clock) -> None:
+    async with idle.running():
+        await idle.define({"a": {"action": {"type": "wait", "seconds": 900}, "transitions": [{"to": "ok"}]}})
+        run = await idle.start()
+        for data in ({"n": 1, "m": 2}, {"m": 2, "n": 1}):
+            told = await idle.data("signal", run=run, event="amount", data=data, key="one")
+            assert told["outcome"] == "kept"
+        for data in ({"n": 2, "m": 2}, None):
+            with pytest.raises(Conflict, match=KEPT):
+                await idle.data("signal", run=run, event="amount", data=data, key="one")
+        assert (await idle.kinds(run)).count("kept") == 1
+        told = await idle.data("signal", run=run, event="amount", data={"n": 2, "m": 2}, key="two")
+        assert told["outcome"] == "kept"
+    async with idle.restarted():
+        with pytest.raises(Conflict, match=KEPT):
+            await idle.data("signal", run=run, event="amount", data={"n": 3}, key="one")
+    # As it was written when nothing was kept of the data.
+    await idle.database.write(_forget_data, int(run[1:]))
+    async with idle.restarted():
+        told = await idle.data("signal", run=run, event="amount", data={"n": 3}, key="one")
+        assert told["outcome"] == "kept"
+        assert (await idle.kinds(run)).count("kept") == 2
+
+
+def _forget_data(db: Any, id_: int) -> None:
+    execute(
+        db,
+        "UPDATE procedure_executions SET run = json_remove(run, '$.heard[0][3]', '$.heard[1][3]') WHERE id = ?",
+        (id_,),
+    )
 
 
 TICKS: dict[str, Any] = {
