@@ -27,9 +27,10 @@ from mimo.storage.engrams.gather import ByWords, Sizes, by_words
 from mimo.storage.engrams.search import Shown
 from mimo.storage.engrams.windows import Windows, with_windows
 
-# How many candidates each arm names, and more for later pages. With 120 instead of 50 recall stays the same (82.6
-# against 82.6 % on long talks), and the visit to what stands around them takes twice as long.
-FROM_EACH, MOST_FROM_EACH = 50, 500
+# How many candidates each arm names, whichever page is asked for: with others, a page would be one of another list.
+# With 120 instead of 50 recall stays the same (82.6 against 82.6 % on long talks), and the visit to what stands around
+# them takes twice as long.
+FROM_EACH = 50
 
 
 class Near(Protocol):
@@ -62,6 +63,7 @@ class _Named(NamedTuple):
     """The candidates, and what was learned of the question on the way."""
 
     ids: Sequence[int]
+    by_arm: Sequence[Sequence[int]]
     said: ByWords
     idf: Floats
     vector: Floats | None
@@ -74,6 +76,7 @@ class _Page(NamedTuple):
     them: Weighed
     places: range
     in_sessions: bool
+    crowded: bool  # what may not be shown has taken the places of what may
 
 
 class Search:
@@ -107,62 +110,78 @@ class Search:
     async def find(self, question: Question) -> Found:
         """The hits of one page, best first; `abstained` when nothing bears on the question."""
         now = self._now()
-        named = await self._named(question, now)
+        more, known = (
+            ((), ()) if self.also is None else await self.also(question.text, question.filter.namespaces)
+        )
+        vector, arm, said = await self._looked_up(question, more, now)
+        named = await self._named(question, vector, arm, said, known, asked=bool(more or known))
+        page, shown = await self._weighed(question, named, now)
+        if page.crowded:
+            said = await self._words(question, more, now, strictly=True)
+            named = await self._named(question, vector, arm, said, known, asked=bool(more or known))
+            page, shown = await self._weighed(question, named, now)
+        them = page.them
+        worth = them.features * ranking.vector_of(self._weights[question.strategy])
+        hits = tuple(
+            _hit(shown, them.ids[at], float(them.scores[at]), _why(worth[at]) if question.why else None)
+            for at in page.places
+        )
+        arms = {**named.arms, "context": "ran" if page.in_sessions else "no sessions"}
+        nothing = says_nothing(them.relevance, self._threshold)
+        relevance = float(them.relevance.max()) if len(them.relevance) else 0.0
+        return Found(hits, arms, nothing, relevance, len(them.ids) > page.places.stop)
+
+    async def _named(
+        self,
+        question: Question,
+        vector: Floats | None,
+        arm: str,
+        said: ByWords,
+        known: Sequence[int],
+        *,
+        asked: bool,
+    ) -> _Named:
+        """Whoever the arms name, the most promising first, and which arms ran. `asked`: the graph had something to say."""
+        arms = {"words": "ran" if said.terms else "no words in the question", "meaning": arm}
+        idf = ranking.inverse_frequency(said.found_in, said.total)
+        wanted = max(FROM_EACH, question.limit)
+        ids = in_words = best_by_words(said, idf, wanted)
+        near: list[int] = []
+        if vector is not None:
+            near, arms["meaning"] = await self._nearest(vector, said, wanted)
+            both = zip_longest(in_words, near)  # the most promising of each arm first
+            ids = list(dict.fromkeys(one for pair in both for one in pair if one is not None))
+        if asked:
+            ids, arms["facts"] = list(dict.fromkeys([*ids, *known])), "ran"
+        return _Named(ids, (in_words, near), said, idf, vector, arms)
+
+    async def _weighed(self, question: Question, named: _Named, now: int) -> tuple[_Page, Shown]:
         weights, chance = self._weights[question.strategy], self._chance()
+        full = max(FROM_EACH, question.limit)
 
         def weigh(around: Windows | None) -> tuple[_Page, Sequence[int]]:
             them = weighed(question, named.said, around, named.vector, named.idf, weights, now, chance)
             places = range(question.offset, min(question.offset + question.limit, len(them.ids)))
-            page = _Page(them, places, around is not None and around.in_sessions)
+            there = set(them.ids)
+            crowded = named.said.allowed is None and any(
+                len(arm) >= full and 2 * len(there.intersection(arm)) < len(arm) for arm in named.by_arm
+            )
+            page = _Page(them, places, around is not None and around.in_sessions, crowded)
             return page, [them.ids[at] for at in places]
 
         model = self._meaning.model if self._meaning is not None and named.vector is not None else ""
-        (them, places, in_sessions), known = await self._database.read(
-            with_windows, weigh, named.ids, question.filter, now, model
-        )
-        worth = them.features * ranking.vector_of(weights)
-        hits = tuple(
-            _hit(known, them.ids[at], float(them.scores[at]), _why(worth[at]) if question.why else None)
-            for at in places
-        )
-        arms = {**named.arms, "context": "ran" if in_sessions else "no sessions"}
-        nothing = says_nothing(them.relevance, self._threshold)
-        relevance = float(them.relevance.max()) if len(them.relevance) else 0.0
-        return Found(hits, arms, nothing, relevance, len(them.ids) > places.stop)
-
-    async def _named(self, question: Question, now: int) -> _Named:
-        """Whoever the arms name, the most promising first, and which arms ran."""
-        more, known = (
-            ((), ()) if self.also is None else await self.also(question.text, question.filter.namespaces)
-        )
-        vector, meaning, said = await self._looked_up(question, more, now)
-        arms = {"words": "ran" if said.terms else "no words in the question", "meaning": meaning}
-        idf = ranking.inverse_frequency(said.found_in, said.total)
-        wanted = min(max(FROM_EACH, question.offset + question.limit), MOST_FROM_EACH)
-        ids = best_by_words(said, idf, wanted)
-        if vector is not None:
-            near, arms["meaning"] = await self._nearest(vector, said, wanted)
-            both = zip_longest(ids, near)  # the most promising of each arm first
-            ids = list(dict.fromkeys(one for pair in both for one in pair if one is not None))
-        if more or known:
-            ids, arms["facts"] = list(dict.fromkeys([*ids, *known])), "ran"
-        return _Named(ids, said, idf, vector, arms)
+        return await self._database.read(with_windows, weigh, named.ids, question.filter, now, model)
 
     async def _looked_up(
         self, question: Question, more: Sequence[str], now: int
     ) -> tuple[Floats | None, str, ByWords]:
         """The question's vector and what has its words, at the same time."""
-        self._forget_old_sizes()
-        pieces = " ".join([*pieces_of(question.text), *more])
         said: list[ByWords] = []
         failed: list[MimoError] = []
 
         async def look_up() -> None:
             try:
-                found = await self._database.read(
-                    by_words, question.text, pieces, question.filter, now, self._sizes
-                )
-                said.append(found)
+                said.append(await self._words(question, more, now))
             except MimoError as error:  # not in a group: it is the caller's to understand
                 failed.append(error)
                 nursery.cancel_scope.cancel()
@@ -174,6 +193,15 @@ class Search:
         if failed:
             raise failed[0]
         return *embedded, said[0]
+
+    async def _words(
+        self, question: Question, more: Sequence[str], now: int, *, strictly: bool = False
+    ) -> ByWords:
+        self._forget_old_sizes()
+        pieces = " ".join([*pieces_of(question.text), *more])
+        return await self._database.read(
+            by_words, question.text, pieces, question.filter, now, self._sizes, strictly
+        )
 
     async def _embedded(self, text: str) -> tuple[Floats | None, str]:
         if self._meaning is None:

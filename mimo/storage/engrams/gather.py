@@ -45,7 +45,9 @@ class Sizes:
     def having(self, db: apsw.Connection, stem: str) -> int:
         """How many rows of all namespaces have this word."""
         if (count := self.words.get(stem)) is None:
-            count = self.words[stem] = search.count_with(db, stem)
+            count = search.count_with(db, stem)
+            if count:  # the first row that has it is not to be missed
+                self.words[stem] = count
         return count
 
 
@@ -63,10 +65,12 @@ class ByWords:
     terms: tuple[Term, ...]
     found_in: tuple[int, ...]  # how many rows have each term
     rows: tuple[npt.NDArray[np.int64], ...]  # which, for each term; the newest of them if there are too many
-    together: Together | None  # where there are too many for every term
+    together: Together | None  # where there are too many for several terms
     total: int  # rows that are looked at
     groups: tuple[int, ...] | None  # the numbers of the namespaces
-    allowed: npt.NDArray[np.int64] | None  # every id that a narrow filter lets through
+    allowed: (
+        npt.NDArray[np.int64] | None
+    )  # every id that the filter lets through, where it was asked for strictly
 
 
 def cut(db: apsw.Connection, text: str, extra: str = "") -> list[Term]:
@@ -85,39 +89,53 @@ def cut(db: apsw.Connection, text: str, extra: str = "") -> list[Term]:
     return [Term(word, stem) for stem, word in terms.items()]
 
 
-def by_words(db: apsw.Connection, text: str, extra: str, allowed: Filter, now: int, sizes: Sizes) -> ByWords:
-    """The first visit. What it finds of other namespaces, the second leaves out."""
+def by_words(
+    db: apsw.Connection,
+    text: str,
+    extra: str,
+    allowed: Filter,
+    now: int,
+    sizes: Sizes,
+    strictly: bool = False,
+) -> ByWords:
+    """The first visit. What it finds of other namespaces, or of what may not be shown any more, the second leaves out.
+
+    `strictly`: it finds nothing of the kind, which takes longer; a narrow filter is always held to strictly.
+    """
+    strictly = strictly or allowed.narrow
     terms = cut(db, text, extra)
     if len(terms) > MOST_WORDS:  # the rarest say the most
         terms = sorted(terms, key=lambda term: sizes.having(db, term.stem) or 1 << 62)[:MOST_WORDS]
     total = sizes.of(db, allowed.namespaces)
     within = allowed
-    if not allowed.narrow and total > ALMOST_ALL * sizes.of(db, None):
+    if not strictly and total > ALMOST_ALL * sizes.of(db, None):
         within = Filter()
     lists: list[npt.NDArray[np.int64]] = []
     counts: list[int] = []
-    for term in terms:
-        ids = search.rows_with(db, term.word, within, now)
+    full: list[int] = []
+    for number, term in enumerate(terms):
+        ids = search.rows_with(db, term.word, within, now, strictly=strictly)
         lists.append(ids)
-        full = len(ids) >= search.MOST_ROWS
-        counts.append(sizes.having(db, term.stem) if full else len(ids))
+        if len(ids) >= search.MOST_ROWS:
+            full.append(number)
+        counts.append(sizes.having(db, term.stem) if len(ids) >= search.MOST_ROWS else len(ids))
     together = None
-    if len(terms) > 1 and all(len(ids) >= search.MOST_ROWS for ids in lists) and not allowed.narrow:
-        rarest, expected = _enough(counts, sizes.of(db, None))
-        wanted = [terms[at].word for at in rarest]
-        few = expected < search.MOST_ROWS
-        together = Together(rarest, search.rows_with_all(db, wanted, within.namespaces, few=few))
+    if len(full) > 1:
+        rarest, expected = _enough(full, counts, sizes.of(db, None))
+        wanted, few = [terms[at].word for at in rarest], expected < search.MOST_ROWS
+        found = search.rows_with_all(db, wanted, within, now, few=few, strictly=strictly)
+        together = Together(rarest, found)
     groups = None
     if allowed.namespaces is not None:
         groups = tuple(search.namespace_numbers(db, allowed.namespaces).values())
-    narrow = np.array(search.allowed_ids(db, allowed, now), np.int64) if allowed.narrow else None
-    return ByWords(tuple(terms), tuple(counts), tuple(lists), together, total, groups, narrow)
+    every = np.array(search.allowed_ids(db, allowed, now), np.int64) if strictly else None
+    return ByWords(tuple(terms), tuple(counts), tuple(lists), together, total, groups, every)
 
 
-def _enough(counts: Sequence[int], total: int) -> tuple[tuple[int, ...], float]:
-    """The rarest terms, as many as it takes for few rows to have them all by chance, and how many these are then."""
+def _enough(full: Sequence[int], counts: Sequence[int], total: int) -> tuple[tuple[int, ...], float]:
+    """The rarest of these terms, as many as it takes for few rows to have them all by chance, and how many these are."""
     rarest, expected = list[int](), float(total)
-    for at in sorted(range(len(counts)), key=counts.__getitem__):
+    for at in sorted(full, key=counts.__getitem__):
         rarest.append(at)
         expected *= counts[at] / max(total, 1)
         if len(rarest) > 1 and expected < FEW:

@@ -125,31 +125,42 @@ WITH_WORD_ALLOWED = f"""
 """  # noqa: S608
 
 
-def rows_with(db: apsw.Connection, term: str, allowed: Filter, now: int, limit: int = MOST_ROWS) -> Integers:
-    """The ids of up to `limit` rows that have this (stemmed) word, the newest first."""
+def rows_with(
+    db: apsw.Connection, term: str, allowed: Filter, now: int, limit: int = MOST_ROWS, *, strictly: bool
+) -> Integers:
+    """The ids of up to `limit` rows that have this (stemmed) word, the newest first.
+
+    `strictly`: of those that the whole filter lets through, each of which is looked at; else only the namespaces count.
+    """
     match = match_of([term], allowed.namespaces)
-    if not allowed.narrow:
-        return _listed(db, match, limit)
-    found = rows(db, WITH_WORD_ALLOWED, {**bound(allowed, now), "match": match, "limit": limit})
-    return np.array([row[0] for row in found], np.int64)
+    return _let_through(db, match, allowed, now, limit) if strictly else _listed(db, match, limit)
 
 
 def rows_with_all(
     db: apsw.Connection,
     terms: Sequence[str],
-    namespaces: Sequence[str] | None,
+    allowed: Filter,
+    now: int,
     limit: int = MOST_ROWS,
     *,
     few: bool = False,
+    strictly: bool = False,
 ) -> Integers:
     """The ids of up to `limit` rows that have all of these words, the newest first: for common words only.
 
     Where `few` are expected, all of them are read in the order of the index, which takes two thirds of the time.
     """
-    match = match_of(terms, namespaces, together=True)
+    match = match_of(terms, allowed.namespaces, together=True)
+    if strictly:
+        return _let_through(db, match, allowed, now, limit)
     if not few:
         return _listed(db, match, limit)
     return _ids(db, IN_ORDER, (match,))[: -limit - 1 : -1]
+
+
+def _let_through(db: apsw.Connection, match: str, allowed: Filter, now: int, limit: int) -> Integers:
+    found = rows(db, WITH_WORD_ALLOWED, {**bound(allowed, now), "match": match, "limit": limit})
+    return np.array([row[0] for row in found], np.int64)
 
 
 def _listed(db: apsw.Connection, match: str, limit: int) -> Integers:

@@ -19,6 +19,7 @@ from mimo.storage.engrams.search import Filter
 from mimo.storage.sql import rows, run
 
 DAY = 86_400_000
+NOW_MS = 1_700_000_000_000
 TALK = [
     {"content": "Ann: What did you do last weekend?", "session": "s1", "position": 0},
     {"content": "Bob: I went to the pottery studio and made a bowl", "session": "s1", "position": 1},
@@ -217,21 +218,65 @@ async def test_common_words_are_found_together_however_many_rows_were_expected(s
 
     def found(db: apsw.Connection) -> None:
         for limit in (1, 3, 50):
-            newest = list(search.rows_with_all(db, ["kiln", "hot"], ("home",), limit))
+            newest = list(search.rows_with_all(db, ["kiln", "hot"], Filter(("home",)), 0, limit))
             assert newest == [n + 1 for n in range(29, -1, -1) if n % 3][:limit]
-            assert list(search.rows_with_all(db, ["kiln", "hot"], ("home",), limit, few=True)) == newest
+            assert (
+                list(search.rows_with_all(db, ["kiln", "hot"], Filter(("home",)), 0, limit, few=True))
+                == newest
+            )
 
     await store.database.read(found)
 
 
-async def test_what_has_all_words_is_found_however_common_each_is_and_however_old_it_is(store: Any) -> None:
-    """Words alone, and of each word only the newest rows are read."""
+@pytest.mark.parametrize("filters", [{}, {"kinds": ("fact",)}], ids=["no filter", "a filter"])
+async def test_what_has_all_words_is_found_however_common_each_is_and_however_old_it_is(
+    store: Any, filters: Any
+) -> None:
+    """Words alone, and of each word only the newest rows are read; a word that few or none have takes nothing away."""
     store.search = Search(store.database, None, lambda: None, clock=lambda: 1e9)
     words = ["kiln", "glaze", "stoneware"]
     old = "kiln, then glaze, on stoneware"
-    await store.put(old, *(f"{words[n % 3]} on day {n}" for n in range(3 * search.MOST_ROWS + 30)))
-    found = await store.find("kiln glaze stoneware")
-    assert found.hits[0].content == old
+    items = [old, *(f"{words[n % 3]} on day {n}" for n in range(3 * search.MOST_ROWS + 30))]
+    await store.put(*({"content": each, "kind": "fact"} for each in items))
+    for more in ("", " please", " 7"):
+        found = await store.find(f"kiln glaze stoneware{more}", **filters)
+        assert old in [hit.content for hit in found.hits], more
+
+
+DEAD: dict[str, dict[str, Any]] = {
+    "forgotten": {"state": "forgotten"},
+    "expired": {"state": "working", "expires_at": 1},
+    "not yet valid": {"valid_from": NOW_MS + DAY},
+    "no longer valid": {"valid_to": 1},
+    "elsewhere": {"namespace": "work"},
+}
+
+
+@pytest.mark.parametrize("why", DEAD)
+@pytest.mark.parametrize("meaning", [True, False], ids=["with meaning", "by words alone"])
+async def test_what_may_not_be_shown_takes_no_place_from_what_may(
+    store: Any, why: str, meaning: bool
+) -> None:
+    if not meaning:
+        store.search = Search(store.database, None, lambda: None, clock=lambda: NOW_MS / 1000)
+    await store.put(
+        "The gantry belongs to hall seven",
+        *(f"Something else about number {n}" for n in range(400)),
+        *({"content": f"The gantry has bolt {n}", **DEAD[why]} for n in range(80)),
+    )
+    found = await store.find("gantry")
+    assert [hit.content for hit in found.hits][:1] == ["The gantry belongs to hall seven"]
+
+
+async def test_pages_are_those_of_one_list(store: Any) -> None:
+    await store.put(*(f"the lantern of room {n}" for n in range(300)))
+    seen: list[int] = []
+    while True:
+        found = await store.find("lantern room", offset=len(seen))
+        seen += [hit.id for hit in found.hits]
+        if not found.more:
+            break
+    assert len(seen) == len(set(seen)) >= 50
 
 
 async def test_every_query_uses_an_index(store: Any) -> None:
@@ -250,8 +295,8 @@ async def test_every_query_uses_an_index(store: Any) -> None:
             ids = [id_ for ids in said.rows for id_ in ids.tolist()] or [1]
             windows.windows_around(db, ids, allowed, 0, "hashing")
             search.shown(db, ids, allowed, 0)
-        search.rows_with_all(db, ["pottery", "bowl"], ("home",), 5)
-        search.rows_with_all(db, ["pottery", "bowl"], ("home",), 5, few=True)
+        for how in ({}, {"few": True}, {"strictly": True}):
+            search.rows_with_all(db, ["pottery", "bowl"], Filter(("home",)), 0, 5, **how)
         search.namespace_names(db)
         db.exec_trace = None
         run(db, "SELECT * FROM engrams WHERE namespace = ?", ("home",))
