@@ -75,7 +75,7 @@ _GROUPS = {
                 JSON,
             ),
             ('mimo remember "We deploy on Tuesdays" -k decision', "git log -1 | mimo remember -t release"),
-            "Without TEXT, stdin is stored.",
+            "Without TEXT, or with - in its place, what stands on stdin is stored.",
         ),
         Command(
             "search",

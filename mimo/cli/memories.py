@@ -7,14 +7,17 @@ from mimo.cli.client import Daemon
 from mimo.cli.terminal import OK, Failed, confirmed, foreign, note, say, say_json
 from mimo.cli.words import Words, Wrong
 
+# Longer than any text that the daemon takes; nothing without an end is read into memory.
+MOST_READ = 1_000_000
+
 
 def remember(words: Words) -> int:
-    content = " ".join(words.all("TEXT")) or _from_stdin("what is to be remembered")
+    content = _said(words, "TEXT") or _from_stdin("what is to be remembered")
     return _call(words, "memory_add", {"content": content} | _namespace(words) | _properties(words))
 
 
 def search(words: Words) -> int:
-    asked = " ".join(words.all("QUESTION"))
+    asked = _said(words, "QUESTION")
     if words.has("interactive"):
         return _ask_again_and_again(words, asked)
     return _call(words, "memory_search", _query(words, asked or _from_stdin("the question")))
@@ -26,7 +29,7 @@ def show(words: Words) -> int:
 
 def edit(words: Words) -> int:
     changes = _properties(words)
-    if content := " ".join(words.all("TEXT")):
+    if content := _said(words, "TEXT"):
         changes["content"] = content
     if words.has("protect"):
         changes["protected"] = True
@@ -149,13 +152,27 @@ def _namespace(words: Words) -> dict[str, str]:
     return {"namespace": words.text("namespace")} if words.text("namespace") else {}
 
 
+def _said(words: Words, operand: str) -> str:
+    """The words of an operand; `-` alone is what stands on stdin."""
+    said = " ".join(words.all(operand))
+    return _read_stdin(f"{operand} is '-', and stdin is empty") if said == "-" else said
+
+
 def _from_stdin(what: str) -> str:
+    missing = f"{what} is missing: give it as words, or on stdin"
     if sys.stdin.isatty():
-        raise Wrong(f"{what} is missing: give it as words, or on stdin")
+        raise Wrong(missing)
+    return _read_stdin(missing)
+
+
+def _read_stdin(if_empty: str) -> str:
+    said = sys.stdin.buffer.read(MOST_READ + 1)
+    if len(said) > MOST_READ:
+        raise Failed(f"stdin has more than {MOST_READ:,} bytes, which is too long for one memory; split it")
     try:
-        text = sys.stdin.read().strip()
+        text = said.decode("utf-8").strip()
     except UnicodeDecodeError as error:
-        raise Failed("stdin is not UTF-8 text") from error
+        raise Failed(f"stdin is not UTF-8 text, from byte {error.start} on") from error
     if not text:
-        raise Wrong(f"{what} is missing: give it as words, or on stdin")
+        raise Wrong(if_empty)
     return text

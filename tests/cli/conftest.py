@@ -24,8 +24,9 @@ def inside(
 ) -> Callable[..., "subprocess.CompletedProcess[str]"]:
     """`mimo WORDS...` without a process of its own, for cases that are many."""
 
-    def run(*words: str, given: str = "") -> "subprocess.CompletedProcess[str]":
-        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(given.encode())))
+    def run(*words: str, given: str | bytes = "") -> "subprocess.CompletedProcess[str]":
+        bytes_given = given.encode() if isinstance(given, str) else given
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(bytes_given)))
         for name in set(os.environ) - set(environ):
             monkeypatch.delenv(name)
         for name, value in environ.items():

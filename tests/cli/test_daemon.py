@@ -164,6 +164,35 @@ def test_what_is_piped_in_is_remembered(inside: Run, scripted: Script) -> None:
     assert [r[1]["arguments"].get("query") for r in peer.requests[1:]] == ["one", "two"]
 
 
+def test_a_dash_is_what_stands_on_stdin(inside: Run, scripted: Script) -> None:
+    peer = scripted(tool_answer(text="done"))
+    for words in (["remember", "-"], ["search", "-"], ["edit", "a", "-"]):
+        assert inside(*words, given="Grüße\n from a pipe\n").returncode == 0
+    assert inside("remember", "-", "and", "words", given="from a pipe").returncode == 0
+    sent = [request[1]["arguments"] for request in peer.requests]
+    said = "Grüße\n from a pipe"
+    assert [each.get("content") or each.get("query") for each in sent] == [said, said, said, "- and words"]
+    assert "with - in its place" in inside("remember", "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "told"),
+    [
+        (b" \n", 2, "stdin is empty"),
+        (b"caf\xe9", 1, "not UTF-8 text, from byte 3 on"),
+        (b"a" * 1_000_001, 1, "more than 1,000,000 bytes"),
+    ],
+)
+def test_a_dash_with_nothing_fit_to_be_stored_is_refused(
+    given: bytes, code: int, told: str, inside: Run, scripted: Script
+) -> None:
+    peer = scripted(tool_answer(text="done"))
+    said = inside("remember", "-", given=given)
+    assert said.returncode == code
+    assert told in said.stderr
+    assert peer.requests == []
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [(["edit", "a"], 2), (["remember", "x", "--importance", "much"], 2), (["forget", "a", "--purge"], 2)],
