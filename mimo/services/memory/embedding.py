@@ -50,6 +50,9 @@ FAILURES = (Unavailable, TooSlow, Unusable, Busy, InvalidArguments)
 # Who adds a library has the processor first: what stands in such a queue waits for seconds in any case. Its batches
 # come some 15 ms apart. Without an end the queue would stand still for as long as anybody writes.
 QUIET, LONGEST_WAY = 0.05, 1.0
+# While nothing is embedded, what waits is counted again after each change, but no more often than this: among
+# 100,000 that wait a count takes milliseconds.
+COUNTED_EVERY = 0.25
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,8 +90,9 @@ class Embedding:
 
     @property
     def behind(self) -> int:
-        """How many wait of those that a start found without a vector; what is added later waits for a moment only."""
-        return self.queue.waiting if self._catches_up else 0
+        """How many wait of those that a start found without a vector. What is added later waits for a moment only,
+        unless nothing is embedded."""
+        return self.queue.waiting if self._catches_up or self.down else 0
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         task_status.started()
@@ -189,8 +193,17 @@ class Embedding:
         self.down = error.message
         after = error.details.get("after")
         told = min(float(after), LONGEST_WAIT) if isinstance(after, int | float) else 0.0
-        await trio.sleep(max(told, self._seconds))
+        with trio.move_on_after(max(told, self._seconds)):
+            await self._keep_counting()
         self._seconds = min(2 * self._seconds, LONGEST_PAUSE)
+
+    async def _keep_counting(self) -> None:
+        """Questions are asked meanwhile, and who answers says what cannot be found by its meaning."""
+        while True:
+            seq = self._database.changed.last
+            await self._look()
+            await trio.sleep(COUNTED_EVERY)
+            await self._database.changed.wait(seq)
 
     def _back(self) -> None:
         self._seconds = FIRST_PAUSE

@@ -158,6 +158,42 @@ async def test_an_answer_says_over_how_much_it_ran(
             await taken_over(later, "ollama:new")
 
 
+async def test_what_comes_while_the_new_model_is_down_is_missed_at_once(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding, "FIRST_PAUSE", 3600)
+    box = Box()
+    await remembered(database, box)
+    async with standing_in() as there:
+        not_for(there, "new")
+        new = Living(database, openai("new", there.url, dim=there.dim, retry=ONCE), box, former=at(there))
+        async with new.running():
+            await until(lambda: new.parts.embedding.down and new.parts.meaning.near() is not None)
+            for more in (1, 2):
+                await new.add(f"What came since, number {more}")
+                await until(lambda more=more: new.parts.progress().waiting == len(NOTES) + more)
+                said = (
+                    f"ran over a part: {more} of {len(NOTES) + more} memories have no vector of {box.model}"
+                )
+                assert await arm(new) == said
+
+
+async def test_what_comes_while_the_model_answers_questions_only_is_missed(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding, "FIRST_PAUSE", 3600)
+    async with standing_in() as there:
+        there.known = {"one": 8}
+        it = Living(database, openai("one", there.url, dim=8, retry=ONCE))
+        async with it.running():
+            await it.call("memory_add", items=[{"content": note} for note in NOTES])
+            await it.settled()
+            not_for(there, "one")
+            await it.add("One more note")
+            await until(lambda: it.parts.embedding.down)
+            assert await arm(it) == "ran over a part: 1 of 6 memories have no vector of openai:one yet"
+
+
 async def test_from_the_box_to_a_service_and_back(database: Database) -> None:
     box = Box()
     await remembered(database, box)
