@@ -13,6 +13,7 @@ from mimo.services.procedures.expressions import Nonsense, holds
 from mimo.services.procedures.runs import Activity, Done, Phase, Trouble
 from mimo.services.procedures.templates import filled
 from mimo.services.procedures.turn import Turn, as_error
+from mimo.services.procedures.written import MOST_NESTED, is_deep
 
 # A run that goes on for so long is no procedure any more, but something that has run away.
 MOST_STEPS = 100_000
@@ -259,7 +260,13 @@ def _at_once(turn: Turn, state: d.State) -> str | None:
     try:
         match state.action:
             case d.SetAction(values=values):
-                for name, value in filled(values, turn.context).items():
+                given = filled(values, turn.context)
+                if (
+                    deep := next((name for name, value in given.items() if is_deep(value)), None)
+                ) is not None:
+                    said = f"{deep!r} would be nested more than {MOST_NESTED} deep: keep it flatter"
+                    return onward_after(turn, Trouble("too_deep", said, retry=False))
+                for name, value in given.items():
                     turn.remember(name, value)
             case d.LogAction(message=message):
                 turn.tell("log", detail=str(filled(message, turn.context)))

@@ -11,6 +11,7 @@ from mimo.services.procedures.expressions import Nonsense
 from mimo.services.procedures.runs import Activity, Done, Phase, Status, Trouble
 from mimo.services.procedures.templates import filled
 from mimo.services.procedures.turn import Turn
+from mimo.services.procedures.written import is_deep
 
 
 def finish(turn: Turn, state: d.State) -> None:
@@ -89,7 +90,9 @@ def left(turn: Turn, activity: Activity, *, well: bool, result: Any = None) -> N
     del turn.activities[activity.step]
     turn.tell("left", state=activity.state, step=activity.step, detail={"done": well})
     if well and not activity.undoes and turn.way_back(activity.state, activity.branch) is not None:
-        turn.done.append(Done(activity.step, activity.state, activity.branch, result))
+        turn.done.append(
+            Done(activity.step, activity.state, activity.branch, None if is_deep(result) else result)
+        )
         turn.done.sort(key=lambda each: each.step)
     if turn.ending is not None and not turn.activities:
         next_undo(turn)

@@ -11,6 +11,7 @@ from mimo.services.procedures.ending import fail_run, stuck, undone
 from mimo.services.procedures.happenings import Stop
 from mimo.services.procedures.runs import Activity, Phase, Trouble
 from mimo.services.procedures.turn import Turn, preview
+from mimo.services.procedures.written import MOST_NESTED, is_deep
 
 # A way back that was refused before it was begun (its tool is busy, or rests) is tried again without being told to:
 # what was done stays done until it is gone. Its pauses are 1.5 to 3 minutes in all, and a breaker rests for one.
@@ -18,6 +19,11 @@ UNDO_AGAIN = d.Retry(attempts=8, backoff=2.0, longest=60.0)
 
 
 def finished(turn: Turn, activity: Activity, result: Any) -> None:
+    if not activity.undoes and is_deep(result):
+        # It was done, so it may be taken back, but what it gave is not kept.
+        said = f"what {activity.state} gave is nested more than {MOST_NESTED} deep: have it give less"
+        failed(turn, activity, Trouble("too_deep", said, retry=False, unsure=True), over=True)
+        return
     turn.tell(
         "done", state=activity.state, step=activity.step, attempt=activity.attempt, detail=preview(result)
     )

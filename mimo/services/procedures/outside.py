@@ -23,6 +23,7 @@ from mimo.services.procedures.outcomes import (
 )
 from mimo.services.procedures.runs import Activity, Heard, Letter, Phase, Status, Trouble
 from mimo.services.procedures.turn import Turn
+from mimo.services.procedures.written import MOST_NESTED, is_deep
 
 MOST_LETTERS = 100
 # Who has had no answer sends again soon.
@@ -32,6 +33,10 @@ LOST = Trouble("lost", "it was under way when mimo ended, and whether it was don
 
 def heard(turn: Turn, told: Signalled) -> None:
     """An event that somebody sends, maybe not for the first time."""
+    if is_deep(told.data):
+        raise InvalidArguments(
+            f"the data are nested more than {MOST_NESTED} deep: keep them flatter", field="data"
+        )
     if not told.key:
         signalled(turn, told)
         return

@@ -15,6 +15,7 @@ from mimo.services.procedures.live import Live, ended_child, run_of, saved_of
 from mimo.services.procedures.registry import Registry
 from mimo.services.procedures.runner import Runner
 from mimo.services.procedures.runs import ENDED, Trouble
+from mimo.services.procedures.written import MOST_NESTED, is_deep
 from mimo.storage.answers import Key
 from mimo.storage.database import Database
 from mimo.storage.procedures import runs as stored
@@ -128,6 +129,10 @@ def _fitting(definition: Definition, given: Mapping[str, Any]) -> Mapping[str, A
     """
     from mimo.services.procedures.shapes import misfits, with_defaults
 
+    if is_deep(given):
+        raise InvalidArguments(
+            f"the input is nested more than {MOST_NESTED} deep: keep it flatter", field="input"
+        )
     try:
         size = len(json.dumps(given))
     except (TypeError, ValueError, RecursionError) as error:

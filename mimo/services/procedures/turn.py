@@ -11,7 +11,7 @@ from mimo.services.procedures.definition import Definition, ParallelAction, Undo
 from mimo.services.procedures.effort import Knowledge
 from mimo.services.procedures.happenings import Act, Advanced, Bear, Entry, Intent, Stop
 from mimo.services.procedures.runs import ENDED, Activity, Done, Phase, Run, Status, Trouble, to_json
-from mimo.services.procedures.written import written
+from mimo.services.procedures.written import is_deep, written
 
 PREVIEW = 500  # characters of a result that the history shows
 
@@ -213,5 +213,7 @@ def preview(value: Any) -> Any:
     """A result as the history keeps it: small ones whole."""
     if value is None or isinstance(value, int | float) or (isinstance(value, str) and len(value) < PREVIEW):
         return value
+    if is_deep(value):
+        return "nested too deeply to be shown"
     text = json.dumps(value, ensure_ascii=False)
     return value if len(text) <= PREVIEW else f"{text[: PREVIEW - 3]}..."
