@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import heapq
 import logging
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,8 @@ SWEEP_EVERY = 3_600.0
 KEPT_MS = 30 * 86_400_000
 AT_ONCE = 100
 
+# What may be wrong with a file; anything else is a bug.
+_EXPECTED = (MimoError, OSError, UnicodeDecodeError)
 Mark = tuple[int, int, int]  # of a file: time, size, inode
 
 
@@ -55,6 +59,7 @@ class Folder:
         self._every = every
         self._seen: dict[str, Mark] = {}
         self._refused: dict[str, tuple[str, str]] = {}  # what was said of them, and of that the first
+        self._left_out: tuple[str, int] | None = None  # of too many files the first that is, and how many are
         self._tried = -math.inf
         self._limiter = trio.CapacityLimiter(1)
         self._client = Client(name="folder", trust=Trust.USER)
@@ -74,25 +79,26 @@ class Folder:
         again = self._refused and trio.current_time() - self._tried >= TRY_EVERY
         if again:
             self._tried = trio.current_time()
-        files = await trio.to_thread.run_sync(self._files, limiter=self._limiter)
+        files, left_out = await trio.to_thread.run_sync(self._files, limiter=self._limiter)
+        if left_out is not None and left_out != self._left_out:
+            log.warning("%s: %s", _shown(left_out[0]), _too_many(left_out[1]))
+        self._left_out = left_out
         self._refused = {name: said for name, said in self._refused.items() if name in files}
         for name, mark in files.items():
             if self._seen.get(name) == mark and not (again and name in self._refused):
                 continue
-            try:
-                text = await trio.to_thread.run_sync(self._text, name, limiter=self._limiter)
-                await self._registry.define(
-                    await self._registry.parse(text, name), self._client, source=f"file:{name}"
-                )
-            except (MimoError, OSError, UnicodeDecodeError) as error:
+            if (refusal := await self._define(name)) is not None:
+                error, said = refusal
                 if isinstance(error, Unavailable) and name.endswith(".json"):
-                    log.warning("%s: %s", name, error)
+                    log.warning("%s: %s", _shown(name), error)
                     continue  # the database will be back; of YAML it is PyYAML that is missing
-                said = str(error)[:2_000]
                 if self._seen.get(name) != mark or self._refused.get(name, ("",))[0] != said:
-                    log.warning("%s defines no procedure: %s", name, error)
-                    self._events.publish(news.Refused(name, said))
-                self._refused[name] = said, _first(error)
+                    ours = not isinstance(error, _EXPECTED)
+                    log.warning(
+                        "%s defines no procedure: %s", _shown(name), said, exc_info=error if ours else None
+                    )
+                    self._events.publish(news.Refused(_shown(name), said))
+                self._refused[name] = said, _first(error, said)
                 self._tried = trio.current_time()
             else:
                 self._refused.pop(name, None)
@@ -101,7 +107,11 @@ class Folder:
     @property
     def refused(self) -> Mapping[str, str]:
         """Files that define nothing, and the first reason why."""
-        return {name: first for name, (_, first) in self._refused.items()}
+        refused = {_shown(name): first for name, (_, first) in self._refused.items()}
+        if self._left_out is not None:
+            name, count = self._left_out
+            refused[_shown(name)] = _too_many(count)
+        return refused
 
     async def sweep(self) -> int:
         """Erase the runs that ended a month ago; how many."""
@@ -110,30 +120,62 @@ class Folder:
             total += gone
         return total
 
-    def _files(self) -> dict[str, Mark]:
+    async def _define(self, name: str) -> tuple[Exception, str] | None:
+        """Register what the file says; or why not. Whatever one file meets is that file's, the others go on."""
+        try:
+            text = await trio.to_thread.run_sync(self._text, name, limiter=self._limiter)
+            raw = await self._registry.parse(text, name)
+            await self._registry.define(raw, self._client, source=f"file:{_shown(name)}")
+        except _EXPECTED as error:
+            return error, str(error)[:2_000]
+        except Exception as error:  # a bug of ours; nobody could start mimo while the file lies there
+            return error, f"a bug of mimo's ({type(error).__name__}), told in its log"
+        return None
+
+    def _files(self) -> tuple[dict[str, Mark], tuple[str, int] | None]:
+        """The first by name; and if there are more, the next one and how many."""
+        count = 0
+
+        def names(entries: Iterator[os.DirEntry[str]]) -> Iterator[str]:
+            nonlocal count
+            for entry in entries:
+                if entry.name.endswith(SUFFIXES) and not entry.name.startswith(".") and entry.is_file():
+                    count += 1
+                    yield entry.name
+
         found: dict[str, Mark] = {}
         try:
             with os.scandir(self._path) as entries:
-                for entry in entries:
-                    if entry.name.endswith(SUFFIXES) and not entry.name.startswith(".") and entry.is_file():
-                        status = entry.stat()
-                        found[entry.name] = (status.st_mtime_ns, status.st_size, status.st_ino)
-                    if len(found) >= MOST_FILES:
-                        break
+                first = heapq.nsmallest(MOST_FILES + 1, names(entries))
         except OSError:  # it is not there, or not readable, or a file: there are no definitions in it
-            return {}
-        return dict(sorted(found.items()))
+            return {}, None
+        for name in first[:MOST_FILES]:
+            with suppress(OSError):  # it has gone meanwhile
+                status = os.stat(os.path.join(self._path, name))
+                found[name] = (status.st_mtime_ns, status.st_size, status.st_ino)
+        return found, (first[MOST_FILES], count - MOST_FILES) if count > MOST_FILES else None
 
     def _text(self, name: str) -> str:
         with (Path(self._path) / name).open("rb") as file:
             return file.read(LARGEST).decode("utf-8")
 
 
-def _first(error: Exception) -> str:
+def _too_many(count: int) -> str:
+    files = f"it and {count - 1:,} more files are" if count > 1 else "it is"
+    return f"{files} not looked at: the folder may have {MOST_FILES:,}, and those that are first by name are taken"
+
+
+def _shown(name: str) -> str:
+    """A file's name need be no UTF-8, which everything is that we tell and keep."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in text)
+
+
+def _first(error: Exception, said: str) -> str:
     """Of many problems the first, and how many more there are."""
     problems: Any = error.details.get("problems") if isinstance(error, MimoError) else None
     if not problems:
-        return str(error)[:500]
+        return said[:500]
     place, text = problems[0]["place"], problems[0]["problem"]
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return f"{f'{place}: ' * bool(place)}{text}"[:500] + more

@@ -38,13 +38,17 @@ def read_yaml(text: str, objects: Objects) -> Any:
         yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 (PyYAML's own way)
 
         def compose_node(self, parent: Any, index: Any) -> Any:
-            if self.check_event(yaml.AliasEvent):
-                raise yaml.YAMLError("aliases (*name) are not read: a few lines of them become gigabytes")
+            event = self.peek_event()
+            if isinstance(event, yaml.AliasEvent):
+                _refuse(yaml, event, "aliases (*name) are not read: a few lines of them become gigabytes")
+            if getattr(event, "tag", None) is not None:
+                _refuse(yaml, event, "tags (!name) are not read: write the value as JSON has it")
             return safe.compose_node(self, parent, index)
 
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-            if not all(isinstance(name.value, str) for name, _ in node.value):
-                raise yaml.YAMLError("names are plain words")
+            for name, _ in node.value:
+                if not isinstance(name.value, str):
+                    _refuse(yaml, name, "names are plain words")
             return objects.made(
                 [(name.value, self.construct_object(value, deep=True)) for name, value in node.value]
             )
@@ -56,10 +60,26 @@ def read_yaml(text: str, objects: Objects) -> Any:
     for kind in ("timestamp", "binary", "set", "omap", "pairs", "merge"):
         Loader.add_constructor(f"tag:yaml.org,2002:{kind}", Loader.construct_undefined)
     Loader.add_constructor("tag:yaml.org,2002:map", Loader.construct_mapping)
+    loader: Any = None
     try:
-        return yaml.load(text, Loader)  # a safe loader, made stricter
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        said = " ".join(str(error).split())[:300]
-        raise InvalidArguments(
-            f"this is no procedure that could run: not YAML: {said}", problems=[]
-        ) from error
+        loader = Loader(text)  # a safe one, made stricter
+        return loader.get_single_data()
+    # What PyYAML raises for a text is its own error, or whatever its Python stumbled over.
+    except Exception as error:
+        raise _refusal(error, None if loader is None else loader.get_mark()) from error
+
+
+def _refuse(yaml: Any, what: Any, why: str) -> None:
+    raise yaml.MarkedYAMLError(problem=why, problem_mark=what.start_mark)
+
+
+def _refusal(error: Exception, reached: Any) -> InvalidArguments:
+    """With the place that the error names, or else how far the text had been read."""
+    mark: Any = getattr(error, "problem_mark", None) or reached
+    place = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}"
+    said = getattr(error, "problem", None) or str(error) or type(error).__name__
+    said = " ".join(str(said).split()).encode("ascii", "backslashreplace").decode()[:300]
+    return InvalidArguments(
+        f"this is no procedure that could run: {f'{place}: ' * bool(place)}not YAML: {said}",
+        problems=[{"place": place, "problem": f"not YAML: {said}"}],
+    )
