@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Collection, Iterable
+from typing import Any, cast
 
 from pydantic_core import PydanticSerializationError, to_json
 
 # Each turn may wrap what the one before has made, and what is nested a thousand deep nobody reads again.
 MOST_NESTED = 100
+
+_HOLDING: tuple[type[Any], ...] = (list, dict)
 
 _with_escapes = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -29,16 +32,18 @@ def size_of(text: str) -> int:
 
 
 def is_deep(value: Any) -> bool:
-    """Whether it is nested more deeply than a run may hold."""
-    level: list[Any] = [value]
+    """Whether it is nested more deeply than a run may hold. What stands in it many times is looked at once a level."""
+    level = _lists_and_objects([value])
     for _ in range(MOST_NESTED):
         if not level:
             return False
-        level = [inside for each in level for inside in _inside(each)]
-    return any(isinstance(each, list | dict) for each in level)
+        level = _lists_and_objects(
+            inside
+            for each in level
+            for inside in (cast("dict[str, Any]", each).values() if isinstance(each, dict) else each)
+        )
+    return bool(level)
 
 
-def _inside(value: Any) -> Any:
-    if isinstance(value, dict):
-        return value.values()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    return value if isinstance(value, list) else ()  # pyright: ignore[reportUnknownVariableType]
+def _lists_and_objects(values: Iterable[Any]) -> Collection[Any]:
+    return {id(each): each for each in values if isinstance(each, _HOLDING)}.values()
