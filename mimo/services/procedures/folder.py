@@ -58,6 +58,7 @@ class Folder:
         self._clock = clock
         self._every = every
         self._seen: dict[str, Mark] = {}
+        self._looked = False
         self._refused: dict[str, tuple[str, str]] = {}  # what was said of them, and of that the first
         self._left_out: tuple[str, int] | None = None  # of too many files the first that is, and how many are
         self._tried = -math.inf
@@ -103,6 +104,7 @@ class Folder:
             else:
                 self._refused.pop(name, None)
             self._seen[name] = mark
+        self._looked = True
 
     @property
     def refused(self) -> Mapping[str, str]:
@@ -125,7 +127,10 @@ class Folder:
         try:
             text = await trio.to_thread.run_sync(self._text, name, limiter=self._limiter)
             raw = await self._registry.parse(text, name)
-            await self._registry.define(raw, self._client, source=f"file:{_shown(name)}")
+            # A file that was there before us is no word of today's: what was deactivated since stays so.
+            await self._registry.define(
+                raw, self._client, source=f"file:{_shown(name)}", revives=self._looked
+            )
         except _EXPECTED as error:
             return error, str(error)[:2_000]
         except Exception as error:  # a bug of ours; nobody could start mimo while the file lies there

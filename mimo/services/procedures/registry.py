@@ -47,8 +47,11 @@ class Registry:
         self._reading: Any = None
         self._limiter = trio.CapacityLimiter(1)
 
-    async def define(self, raw: object, client: Client, source: str = "") -> tuple[str, str, bool]:
-        """Name, version, and whether it is new. From now on it can be run, and is found.
+    async def define(
+        self, raw: object, client: Client, source: str = "", *, revives: bool = True
+    ) -> tuple[str, str, bool]:
+        """Name, version, and whether it is new. From now on it can be run, and is found; but what was deactivated stays
+        so unless this `revives` it.
 
         Raises:
             InvalidArguments: it is no procedure that could run; nothing was written.
@@ -64,7 +67,7 @@ class Registry:
         by = By(now, secrets.token_hex(8), client.name)
         _, new = await self._database.write(
             stored.define, definition.name, (major, minor), made.text, made.hash, source or client.name, USER, draft,
-            by, extra_of,
+            by, extra_of, revives,
         )  # fmt: skip
         if new:
             self._events.publish(news.Defined(definition.name, definition.version, source))

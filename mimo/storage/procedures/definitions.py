@@ -44,8 +44,9 @@ def define(
     draft: Draft,
     by: By,
     retell: Retell,
+    revives: bool = True,
 ) -> tuple[int, bool]:
-    """Its id, and whether it is new. The same again makes it active again.
+    """Its id, and whether it is new. The same again makes it active again, if it `revives` what was deactivated.
 
     `draft` is what memory finds it by; it takes the place of the older versions' when this is the latest.
 
@@ -60,7 +61,7 @@ def define(
         raise Conflict(
             f"{name} {version[0]}.{version[1]} is defined already, and differs; give what you have a higher version"
         )
-    if known is not None and known[4]:
+    if known is not None and (known[4] or not revives):
         return known[0], False
     engram = None
     if all(version >= row[1:3] for row in there if row[4]):  # the latest, and found as such
