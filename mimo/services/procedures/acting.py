@@ -19,6 +19,8 @@ from mimo.services.procedures.written import MOST_NESTED, is_deep
 MOST_STEPS = 100_000
 # States that only compute follow each other within a turn, which the loop has to wait for; then others have theirs.
 AT_ONCE = 500
+# The calendar's, in milliseconds since 1970: nobody could be told of a time before or after.
+FIRST, LAST = -62_135_596_800_000, 253_402_300_799_999
 
 
 def enter(turn: Turn, name: str) -> None:
@@ -314,6 +316,13 @@ def _keep_way_back(turn: Turn, activity: Activity, result: Any) -> None:
 
 
 def _until(now: int, action: d.WaitAction, context: Mapping[str, Any]) -> int:
+    until = _as_asked(now, action, context)
+    if not FIRST <= until <= LAST:
+        raise Nonsense("one can wait for a time from the year 1 to the year 9999, in UTC")
+    return until
+
+
+def _as_asked(now: int, action: d.WaitAction, context: Mapping[str, Any]) -> int:
     if action.until is not None:
         said = filled(action.until, context)
         try:

@@ -20,7 +20,10 @@ LONGEST = 2_000
 
 
 def when(milliseconds: int) -> str:
-    at = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    try:
+        at = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (ValueError, OverflowError, OSError):  # only runs of before wait for such a time
+        return "after the year 9999" if milliseconds > 0 else "before the year 1"
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

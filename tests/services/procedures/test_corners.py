@@ -12,6 +12,7 @@ from mimo.errors import Conflict, StorageFull, Unavailable
 from mimo.services.procedures.clock import Clock
 from mimo.services.procedures.shapes import misfits, unknown_words
 from mimo.services.procedures.timers import Timers
+from mimo.storage.sql import run as execute
 
 
 def do(what: str, **more: Any) -> dict[str, Any]:
@@ -301,3 +302,58 @@ async def test_while_the_disk_is_full_a_request_is_refused_and_changes_nothing(
     assert (await house.data("status", run=run))["state"] == "a"
     await house.data("signal", run=run, event="go")
     assert (await house.ended(run))["status"] == "completed"
+
+
+FAR = ["9999-12-31T23:59:59-12:00", "9999-12-31T23:59:59.9999Z", "0001-01-01T00:00:00+14:00"]
+
+
+@pytest.mark.parametrize("until", FAR)
+async def test_a_time_that_no_calendar_has_is_no_time_to_wait_for(
+    house: Any, autojump_clock: TrioClock, until: str
+) -> None:
+    wait = {"type": "wait", "until": "${input.until}"}
+    await house.define({"a": {"action": wait, "transitions": to("ok")}})
+    told = await house.ended(await house.start(until=until))
+    assert (told["status"], told["error"]["kind"]) == ("failed", "template")
+    assert "from the year 1 to the year 9999" in told["error"]["message"]
+
+
+async def test_the_last_second_of_the_calendar_may_be_waited_for(
+    house: Any, autojump_clock: TrioClock
+) -> None:
+    last = "9999-12-31T23:59:59.000Z"
+    await house.define({"a": {"action": {"type": "wait", "until": last}, "transitions": to("ok")}})
+    run = await house.start()
+    assert (await house.data("status", run=run))["waits_for"][0]["until"] == last
+
+
+async def test_seconds_that_lead_past_the_calendar_are_refused_too(
+    house: Any, autojump_clock: TrioClock
+) -> None:
+    house.set_back = house.clock() - (253_402_300_799_999 - 60_000)  # it is a minute before the end
+    await house.define({"a": {"action": {"type": "wait", "seconds": 3_600}, "transitions": to("ok")}})
+    told = await house.ended(await house.start())
+    assert (told["status"], told["error"]["kind"]) == ("failed", "template")
+
+
+async def test_a_run_that_waits_for_a_time_past_the_calendar_can_be_read(
+    idle: Any, autojump_clock: TrioClock
+) -> None:
+    """As runs of before may."""
+    async with idle.running():
+        await idle.define({"a": {"action": {"type": "wait", "seconds": 9}, "transitions": to("ok")}})
+        run = await idle.start()
+    await idle.database.write(_wait_for_ever, int(run[1:]))
+    async with idle.restarted():
+        assert "waiting until after the year 9999" in await idle.text("status", run=run)
+        (waits,) = (await idle.data("status", run=run))["waits_for"]
+        assert waits["until"] == "after the year 9999"
+
+
+def _wait_for_ever(db: Any, id_: int) -> None:
+    far = 253_402_344_000_000
+    execute(
+        db,
+        "UPDATE procedure_executions SET wake_at = ?, run = json_set(run, '$.activities[0].due', ?) WHERE id = ?",
+        (far, far, id_),
+    )
