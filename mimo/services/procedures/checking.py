@@ -6,14 +6,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
-from itertools import combinations
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from mimo.errors import MimoError
 from mimo.services.procedures import definition as d
 from mimo.services.procedures.bounded import endless, reached
-from mimo.services.procedures.grammar import Binary, Literal, Node, Root, Unary, Unreadable, parsed, roots
+from mimo.services.procedures.grammar import Node, Root, Unreadable, parsed, roots
+from mimo.services.procedures.guards import Said, exclude, said_by
 from mimo.services.procedures.needless import needless
 from mimo.services.procedures.shapes import misfits, unknown_words
 from mimo.services.procedures.templates import expressions_in, is_plain
@@ -24,7 +24,6 @@ Find: TypeAlias = Callable[[str], tuple[Tool, JsonObject]]
 OURSELVES = "procedure"
 # Where an action has templates.
 _TEMPLATES = ("arguments", "values", "message", "seconds", "until", "approval", "input")
-_OPPOSITE = {"<": ">=", ">=": "<", ">": "<=", "<=": ">", "==": "!=", "!=": "=="}
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,53 +155,35 @@ def _transitions(
 
 
 def _overlaps(place: str, transitions: Sequence[d.Transition]) -> Iterator[Problem]:
-    numbered = list(enumerate(transitions))
-    for (_, one), (number, other) in combinations(numbered, 2):
-        if one.event != other.event:
-            continue
+    of_event: dict[str, list[d.Transition]] = {}
+    said = cache(_said_by)
+    for number, other in enumerate(transitions):
         where = f"{place}.transitions[{number}]"
-        if one.guard == other.guard:
-            yield Problem(where, f"a duplicate: the same event {one.event!r} under the same guard")
-        elif one.guard is None or other.guard is None:
-            continue  # the one without a guard is asked last
-        elif not _disjoint(one.guard, other.guard) and (
-            one.order is None or other.order is None or one.order == other.order
-        ):
+        earlier = of_event.setdefault(other.event, [])
+        if any(one.guard == other.guard for one in earlier):
+            yield Problem(where, f"a duplicate: the same event {other.event!r} under the same guard")
+        elif any(_may_both_hold(one, other, said) for one in earlier):
             yield Problem(
-                where, f"its guard and an earlier one of {one.event!r} may both hold: give each an order"
+                where, f"its guard and an earlier one of {other.event!r} may both hold: give each an order"
             )
+        earlier.append(other)
 
 
-def _disjoint(one: str, other: str) -> bool:
-    """Can be seen to exclude each other: the same thing compared with two values, or a guard and its opposite."""
-    try:
-        left, right = _terms(parsed(one)), _terms(parsed(other))
-    except Unreadable:
-        return True  # told elsewhere
-    return any(_exclude(a, b) for a in left for b in right)
-
-
-def _terms(node: Node) -> list[Node]:
-    """The parts that all have to hold."""
-    if isinstance(node, Binary) and node.sign == "and":
-        return [*_terms(node.left), *_terms(node.right)]
-    return [node]
-
-
-def _exclude(one: Node, other: Node) -> bool:
-    if one == Unary("not", other) or other == Unary("not", one):
-        return True
-    if not (isinstance(one, Binary) and isinstance(other, Binary) and one.left == other.left):
+def _may_both_hold(one: d.Transition, other: d.Transition, said: Callable[[str], Said | None]) -> bool:
+    """With nothing to say which is asked first."""
+    if one.guard is None or other.guard is None:
+        return False  # the one without a guard is asked last
+    if one.order is not None and other.order is not None and one.order != other.order:
         return False
-    if one.right == other.right:
-        return _OPPOSITE.get(one.sign) == other.sign or {one.sign, other.sign} in (
-            {"==", "<"},
-            {"==", ">"},
-            {"<", ">"},
-        )
-    return (
-        one.sign == other.sign == "==" and isinstance(one.right, Literal) and isinstance(other.right, Literal)
-    )
+    ours, theirs = said(one.guard), said(other.guard)
+    return ours is not None and theirs is not None and not exclude(ours, theirs)
+
+
+def _said_by(guard: str) -> Said | None:
+    try:
+        return said_by(guard)
+    except Unreadable:
+        return None  # told elsewhere
 
 
 def _expressions(place: str, state: d.State, names: frozenset[str]) -> Iterator[Problem]:
