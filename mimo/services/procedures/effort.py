@@ -39,6 +39,9 @@ class Knowledge(dict[str, Any]):
         """With this besides; what is worked out of either counts for both."""
         return Knowledge({**self, name: value}, self.effort)
 
+    def without(self, name: str) -> Knowledge:
+        return Knowledge({each: value for each, value in self.items() if each != name}, self.effort)
+
 
 def spend_on(context: Mapping[str, Any], *values: Any) -> None:
     """For values as a whole, as they would be written: what stands in one twice counts twice. Outside of a turn

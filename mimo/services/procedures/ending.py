@@ -57,7 +57,9 @@ def next_undo(turn: Turn) -> None:
         if undo is None:  # cannot be: it is kept only with a way back
             turn.done.pop()
             continue
-        context = turn.context.and_also(d.RESULT, latest.result)
+        context = turn.context.without(d.RESULT)
+        if latest.known:
+            context = context.and_also(d.RESULT, latest.result)
         try:
             activity = started(
                 turn,
@@ -69,8 +71,11 @@ def next_undo(turn: Turn) -> None:
                 context=context,
             )
         except Nonsense as error:
+            said = str(error)
+            if not latest.known:
+                said += f" (what {latest.state} gave is not known: nobody saw its end, or it was too much to keep)"
             stuck(turn, Activity(turn.next_step(), latest.state, Phase.STUCK, latest.branch, latest.step),
-                  Trouble("template", str(error), retry=False))  # fmt: skip
+                  Trouble("template", said, retry=False))  # fmt: skip
             return
         if activity.step in turn.activities:
             return
@@ -90,9 +95,8 @@ def left(turn: Turn, activity: Activity, *, well: bool, result: Any = None) -> N
     del turn.activities[activity.step]
     turn.tell("left", state=activity.state, step=activity.step, detail={"done": well})
     if well and not activity.undoes and turn.way_back(activity.state, activity.branch) is not None:
-        turn.done.append(
-            Done(activity.step, activity.state, activity.branch, None if is_deep(result) else result)
-        )
+        result, known = (None, False) if is_deep(result) else (result, True)
+        turn.done.append(Done(activity.step, activity.state, activity.branch, result, known))
         turn.done.sort(key=lambda each: each.step)
     if turn.ending is not None and not turn.activities:
         next_undo(turn)

@@ -89,6 +89,7 @@ class Done:
     state: str
     branch: str = ""
     result: Any = None
+    known: bool = True  # what it gave: null may be a result
 
 
 @record
@@ -172,7 +173,7 @@ def to_json(run: Run) -> dict[str, Any]:
     if run.activities:
         told["activities"] = [_activity_json(each) for each in run.activities]
     if run.done:
-        told["done"] = [[each.step, each.state, each.branch, each.result] for each in run.done]
+        told["done"] = [_done_json(each) for each in run.done]
     if run.mailbox:
         told["mailbox"] = [[each.event, each.data] for each in run.mailbox]
     if run.heard:
@@ -213,6 +214,10 @@ def from_json(id_: int, status: str, told: Mapping[str, Any], context: Context) 
         entries=told["entries"],
         **{name: told[name] for name in _PLAIN if name in told},
     )
+
+
+def _done_json(each: Done) -> list[Any]:
+    return [each.step, each.state, each.branch, each.result, *([] if each.known else [False])]
 
 
 def _activity_json(each: Activity) -> dict[str, Any]:

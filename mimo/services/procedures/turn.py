@@ -104,7 +104,7 @@ class Turn:
         """It may have been done: if there is a way back, it is gone."""
         if activity.undoes or self.way_back(activity.state, activity.branch) is None:
             return
-        self.done.append(Done(activity.step, activity.state, activity.branch))
+        self.done.append(Done(activity.step, activity.state, activity.branch, known=False))
         self.tell(
             "unsure",
             state=activity.state,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -149,3 +150,61 @@ async def test_only_what_was_not_begun_is_taken_back_again_and_only_where_nothin
     run = await house.start()
     assert (await house.ended(run))["status"] == "needs_attention"
     assert "retrying" not in await house.kinds(run)
+
+
+WITH_RESULT = "not ${result}"
+
+
+@pytest.mark.parametrize("how", ["late", "gone", "too large", "too deep"])
+async def test_what_nobody_knows_is_not_taken_back_with_null(
+    house: Any, autojump_clock: Clock, how: str
+) -> None:
+    if how == "late":
+        house.hand.hold("a")
+    elif how == "gone":
+        house.hand.lose("a", Unavailable("the skill has ended"))
+    else:
+        house.hand.answers["a"] = "x" * 300_000 if how == "too large" else json.loads("[" * 200 + "]" * 200)
+    await house.define(
+        {
+            "first": step("first", "a", compensate=undo("not first")),
+            "a": step("a", "ok", compensate=undo(WITH_RESULT), timeout=5),
+        }
+    )
+    run = await house.start()
+    told = await house.ended(run)
+    assert told["status"] == "needs_attention"
+    assert "there is no 'result'" in told["error"]["message"]
+    assert "what a gave is not known" in await house.text("status", run=run)
+    await house.data("retry", run=run)
+    assert (await house.ended(run))["status"] == "needs_attention"
+    assert "not null" not in house.hand.done
+    await house.data("signal", run=run, event="done")
+    assert (await house.ended(run))["status"] == "rolled_back"
+    assert house.hand.done[-1] == "not first"
+
+
+async def test_what_nobody_knows_stays_unknown_after_a_restart(idle: Any, autojump_clock: Clock) -> None:
+    async with idle.running():
+        idle.hand.lose("a", Unavailable("the skill has ended"))
+        states = {"a": step("a", "w", {"event": "error", "to": "w"}, compensate=undo(WITH_RESULT))}
+        wait = {"action": {"type": "wait", "seconds": 50}, "transitions": ways("bad")}
+        await idle.define({**states, "w": wait})
+        run = await idle.start()
+        await idle.until(run, "waiting", "w")
+    async with idle.restarted():
+        assert (await idle.ended(run))["status"] == "needs_attention"
+        assert idle.hand.done == ["a"]
+
+
+async def test_a_result_that_is_null_is_one(house: Any, autojump_clock: Clock) -> None:
+    await house.define(
+        {
+            "a": {"action": {"type": "await", "events": ["go"]}, "transitions": [{"event": "go", "to": "bad"}],
+                  "compensate": undo(WITH_RESULT)},
+        }
+    )  # fmt: skip
+    run = await house.start()
+    await house.data("signal", run=run, event="go")
+    assert (await house.ended(run))["status"] == "rolled_back"
+    assert house.hand.done == ["not null"]
