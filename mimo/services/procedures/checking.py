@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import cache
 from types import MappingProxyType
@@ -79,11 +80,11 @@ def actions_of(place: str, state: d.State) -> Iterator[tuple[str, d.Action]]:
         yield f"{place}.action", state.action
         if isinstance(state.action, d.ParallelAction):
             for name, branch in state.action.branches.items():
-                yield f"{place}.action.branches.{name}", branch.action
+                yield f"{place}.action.branches.{name}.action", branch.action
                 if branch.compensate is not None:
-                    yield f"{place}.action.branches.{name}.compensate", branch.compensate.action
+                    yield f"{place}.action.branches.{name}.compensate.action", branch.compensate.action
     if state.compensate is not None:
-        yield f"{place}.compensate", state.compensate.action
+        yield f"{place}.compensate.action", state.compensate.action
 
 
 def _saves(action: d.Action) -> str | None:
@@ -230,6 +231,16 @@ def _action(place: str, action: d.Action, find: Find) -> Iterator[Problem]:
             yield from _tool(place, action, find)
         case d.WaitAction(seconds=seconds, until=until) if (seconds is None) == (until is None):
             yield Problem(place, "give either seconds or until")
+        case d.WaitAction(seconds=str(seconds)) if is_plain(seconds):
+            said = f"must be a number, or a template that gives one (got {seconds[:40]!r})"
+            yield Problem(f"{place}.seconds", said)
+        case d.WaitAction(until=str(until)) if is_plain(until) and not _is_time(until):
+            said = (
+                f"must be a time like 2031-05-23T09:30:00Z, or a template that gives one (got {until[:40]!r})"
+            )
+            yield Problem(f"{place}.until", said)
+        case d.ParallelAction():
+            yield from _saved_twice(place, action)
         case d.AwaitAction(events=events, approval=approval):
             if not events and approval is None:
                 yield Problem(place, "give the events that it waits for, or an approval")
@@ -249,6 +260,28 @@ def _action(place: str, action: d.Action, find: Find) -> Iterator[Problem]:
     for name in action.values if isinstance(action, d.SetAction) else [_saves(action)]:
         if name in d.GIVEN:
             yield Problem(place, f"{name!r} is the context's own; choose another name")
+
+
+def _is_time(text: str) -> bool:
+    """One that can be told as UTC, too."""
+    try:
+        at = datetime.fromisoformat(text)
+        (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return False
+    return True
+
+
+def _saved_twice(place: str, action: d.ParallelAction) -> Iterator[Problem]:
+    """Under one name only the last result would be found."""
+    taken = {} if action.save is None else {action.save: "the results of all branches"}
+    for name, branch in action.branches.items():
+        if (save := _saves(branch.action)) is None:
+            continue
+        if save in taken:
+            where = f"{place}.branches.{name}.action.save"
+            yield Problem(where, f"{save!r} has {taken[save]}; choose another name")
+        taken.setdefault(save, f"the result of branch {name!r}")
 
 
 def _tool(place: str, action: d.ToolAction, find: Find) -> Iterator[Problem]:

@@ -11,6 +11,7 @@ from trio.abc import Clock
 from mimo.services.procedures.definition import Definition
 from mimo.services.procedures.engine import advance, new_run
 from mimo.services.procedures.happenings import Began, Pause, Resume, TimePassed
+from mimo.services.procedures.reading import problems_of
 from mimo.services.procedures.runs import Status, from_json, to_json
 
 
@@ -92,6 +93,53 @@ async def test_fields_of_branches_ends_and_ways_back_are_judged_too(
         "states.ok.max_visits",
         "states.ok.rollback",
     ]
+
+
+@pytest.mark.parametrize(
+    ("wait", "why"),
+    [
+        ({"seconds": "abc"}, "states.a.action.seconds: must be a number, or a template that gives one (got 'abc')"),
+        ({"seconds": "5"}, "states.a.action.seconds: must be a number"),
+        ({"seconds": "$${input.x}"}, "states.a.action.seconds: must be a number"),
+        ({"until": "tomorrow"}, "states.a.action.until: must be a time like 2031-05-23T09:30:00Z, or a template"),
+        ({"until": "2031-02-30"}, "states.a.action.until: must be a time"),
+        ({"until": "9999-12-31T23:59:59-12:00"}, "states.a.action.until: must be a time"),
+        ({"until": "2031-02-28"}, ""),
+        ({"until": "2031-02-28T10:00:00+02:00"}, ""),
+        ({"until": "${input.at}"}, ""),
+        ({"until": "${input.day}T09:00:00Z"}, ""),
+        ({"seconds": "${input.n}"}, ""),
+        ({"seconds": 0.5}, ""),
+    ],
+)  # fmt: skip
+def test_a_wait_whose_time_is_none_is_refused_when_it_is_defined(wait: dict[str, Any], why: str) -> None:
+    for action in ({"type": "wait", **wait}, parallel(x={"action": {"type": "wait", **wait}})):
+        states = {"a": {"action": action, "transitions": to("ok")}, "ok": {"terminal": "success"}}
+        problems = problems_of({"name": "job", "initial": "a", "states": states}, nothing)
+        where = why.replace("action.", "action.branches.x.action.", 1) if action["type"] == "parallel" else why
+        assert [str(each)[: len(where)] for each in problems] == ([where] if why else [])
+
+
+def test_two_results_are_not_saved_under_one_name() -> None:
+    branches = {
+        name: {"action": {"type": "await", "events": ["go"], "save": save}}
+        for name, save in (("x", "one"), ("y", "two"), ("z", "one"), ("w", "all"))
+    }
+    action = {"type": "parallel", "branches": branches, "save": "all"}
+    states = {"a": {"action": action, "transitions": to("ok")}, "ok": {"terminal": "success"}}
+    problems = problems_of({"name": "job", "initial": "a", "states": states}, nothing)
+    assert [str(each) for each in problems] == [
+        "states.a.action.branches.z.action.save: 'one' has the result of branch 'x'; choose another name",
+        "states.a.action.branches.w.action.save: 'all' has the results of all branches; choose another name",
+    ]
+
+
+def parallel(**branches: Any) -> dict[str, Any]:
+    return {"type": "parallel", "branches": branches}
+
+
+def nothing(name: str) -> Any:
+    pytest.fail(name)
 
 
 async def test_a_wait_is_left_by_its_timeout_if_that_is_earlier(house: Any, autojump_clock: Clock) -> None:
