@@ -86,6 +86,7 @@ def next_undo(turn: Turn) -> None:
 def undone(turn: Turn, activity: Activity) -> None:
     """A way back was gone."""
     del turn.activities[activity.step]
+    turn.trouble = turn.ending  # it may have been late
     taken_back(turn, turn.done[-1])
     next_undo(turn)
 
@@ -108,9 +109,9 @@ def taken_back(turn: Turn, done: Done) -> None:
     turn.tell("undone", state=done.state, step=done.step)
 
 
-def stuck(turn: Turn, activity: Activity, trouble: Trouble) -> None:
-    """Only a person can say how it goes on."""
-    turn.put(replace(activity, phase=Phase.STUCK, due=None, events=(), prompt="", trouble=trouble))
+def stuck(turn: Turn, activity: Activity, trouble: Trouble, *, phase: Phase = Phase.STUCK) -> None:
+    """Only a person can say how it goes on; or, where `phase` says that somebody is still at it, they and time."""
+    turn.put(replace(activity, phase=phase, due=None, events=(), prompt="", trouble=trouble))
     turn.trouble = trouble
     turn.tell(
         "needs_attention",

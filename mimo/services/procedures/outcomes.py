@@ -120,8 +120,11 @@ def _pause_before_next(turn: Turn, activity: Activity, trouble: Trouble, retry: 
             # An attempt of unknown outcome may have worked: its key, asked again, tells.
             keyed=activity.keyed if activity.unsure else activity.attempt + 1,
             due=turn.now + round(pause * 1000),
+            trouble=None,
         )
     )
+    if activity.undoes:
+        turn.trouble = turn.ending
     turn.tell(
         "retrying",
         state=activity.state,
@@ -148,6 +151,10 @@ def _due(turn: Turn, activity: Activity) -> None:
         case Phase.WAITING:
             trouble = Trouble("timeout", f"none of {', '.join(activity.events)} came in time", retry=False)
             failed(turn, activity, trouble)
+        case Phase.CHILD if activity.undoes:
+            # Stopped, it would leave half of it done; and a second one might take back what this one does yet.
+            said = f"what takes it back is not done within {patience_of(turn, activity) or 0:g} s; it goes on"
+            stuck(turn, activity, Trouble("timeout", said, retry=False), phase=Phase.CHILD)
         case _:
             said = f"not done within {patience_of(turn, activity) or 0:g} s"
             failed(turn, activity, Trouble("timeout", said, unsure=activity.phase is Phase.FLYING))

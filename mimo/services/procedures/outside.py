@@ -62,6 +62,7 @@ def signalled(turn: Turn, told: Signalled) -> None:
             _settle(turn, each, told)
             return
     if told.event in {d.DONE, d.FAILED, d.TIMEOUT}:
+        _require_none_late(turn)
         raise InvalidArguments(
             f"{told.event!r} is what actions end with; from outside it means something only to a run that needs attention"
         )
@@ -156,6 +157,7 @@ def interrupted(turn: Turn, asked: Interrupt) -> None:
 
 
 def again(turn: Turn, state: str | None) -> None:
+    _require_none_late(turn)
     if state is None:
         stopped = [each for each in turn.activities.values() if each.phase is Phase.STUCK]
         if stopped:
@@ -234,6 +236,15 @@ def _hold_children(turn: Turn) -> None:
     for each in turn.activities.values():
         if each.phase is Phase.CHILD:
             turn.intend(Hold(each.step, each.attempt))
+
+
+def _require_none_late(turn: Turn) -> None:
+    for each in turn.activities.values():
+        if each.is_late:
+            raise Conflict(
+                f"the child that takes back {each.state} still runs, and might take it back twice: its end is waited"
+                " for; to have it end now, interrupt it with rollback"
+            )
 
 
 def _busy(turn: Turn) -> bool:

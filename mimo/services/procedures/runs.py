@@ -80,6 +80,11 @@ class Activity:
         """Whether it may have had its effect, as far as anybody knows. A child takes itself back."""
         return self.unsure or self.phase is Phase.FLYING or self.phase is Phase.STUCK
 
+    @property
+    def is_late(self) -> bool:
+        """Whether it is a child that takes something back, and should have done so by now."""
+        return self.phase is Phase.CHILD and self.trouble is not None
+
 
 @record
 class Done:

@@ -101,6 +101,9 @@ def run_text(row: Row, run: Run, definition: Definition, children: Children) -> 
                 lines.append(f"{each.phase.value} until {when(each.due or 0)}")
             case Phase.LEAVING:
                 lines.append(f"a child takes back what it did: {(each.call or {}).get('procedure')}{child}")
+            case Phase.CHILD if each.trouble is not None:
+                called = (each.call or {}).get("procedure")
+                lines.append(f"needs attention in {each.state}: {each.trouble.message} ({called}{child})")
             case Phase.CHILD:
                 lines.append(f"its child runs ({(each.call or {}).get('procedure')}{child})")
             case _:

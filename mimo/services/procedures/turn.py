@@ -193,7 +193,8 @@ class Turn:
         if self.interrupted:
             return Status.INTERRUPTED
         phases = {each.phase for each in self.activities.values()}
-        if Phase.STUCK in phases and Phase.FLYING not in phases:
+        stopped = Phase.STUCK in phases or any(each.is_late for each in self.activities.values())
+        if stopped and Phase.FLYING not in phases:
             return Status.NEEDS_ATTENTION
         if self.ending is not None:
             return Status.COMPENSATING
