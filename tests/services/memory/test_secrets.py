@@ -24,6 +24,47 @@ def pem(rng: random.Random, kind: str) -> str:
     return f"-----BEGIN {kind}PRIVATE KEY-----\n{lines}\n-----END {kind}PRIVATE KEY-----"
 
 
+def chosen(rng: random.Random) -> str:
+    """As people choose them: `Lw31-qrst-Mn`."""
+    parts = (string.ascii_uppercase, 1), (string.ascii_lowercase, 1), (string.digits, 2)
+    return "".join(drawn(rng, *part) for part in parts) + "-" + drawn(rng, string.ascii_lowercase, 4) + "-Mn"
+
+
+RUN_TOGETHER = [
+    *("PGPASSWORD=", "DBPASSWORD=", "dbPassword: ", "rootpw=", "ADMINPASS=", "smtpPassword = ", "MYSQL_PWD="),
+    *(
+        'PGPASSWORD="',
+        "pgpassword: ",
+        "spring.datasource.hikariPassword=",
+        "userpass: ",
+        "botToken: 'x",
+        "pw: ",
+    ),
+]
+BETWEEN = [
+    *(
+        "api key for prod: ",
+        "the API key of the billing service: ",
+        "the token for staging is ",
+        "API_KEY (prod): ",
+    ),
+    *(
+        "secret key for the new webhook = ",
+        "The access token for api.example.com was ",
+        "auth token (ci) is ",
+    ),
+]
+COOKIES = [
+    *(
+        "Cookie: session=",
+        "Cookie: theme=dark; sessionid=",
+        "Set-Cookie: sid=",
+        "'cookie': 'connect.sid=s%3A",
+    ),
+    *("curl --cookie 'JSESSIONID=", "Cookie: __Secure-next-auth.session-token="),
+]
+
+
 # Each makes a secret that was never anybody's. Assembled here, so that no scanner takes this file for a leak.
 KINDS: dict[str, Callable[[random.Random], str]] = {
     "pem": lambda r: pem(r, r.choice(["", "RSA ", "EC ", "OPENSSH ", "ENCRYPTED "])),
@@ -72,6 +113,23 @@ KINDS: dict[str, Callable[[random.Random], str]] = {
     "words": lambda r: "password=" + "".join(r.choice(WORDS) for _ in range(5)),
     "joined words": lambda r: "passphrase: " + "-".join(r.choice(WORDS) for _ in range(4)),
     "quoted": lambda r: f'password="{drawn(r, string.ascii_lowercase, 9)}"',
+    "run together": lambda r: r.choice(RUN_TOGETHER) + chosen(r),
+    "words between": lambda r: r.choice(BETWEEN) + drawn(r, ALNUM, 40),
+    "password for": lambda r: r.choice(["password for the wifi: ", "the passphrase of my laptop is ", "das Passwort für den Server ist "]) + chosen(r),
+    "hex in brackets": lambda r: r.choice(["private key (hex): 0x", "signing key (testnet) = "]) + drawn(r, HEX, 64),
+    "netrc": lambda r: r.choice(["machine api.example.com login ada password ", "login ada\n  password ", "user ada pass "]) + chosen(r),
+    "cookie": lambda r: r.choice(COOKIES) + drawn(r, ALNUM, 32),
+    "sas": lambda r: "https://example.blob.core/a?sv=2022-11-02&sp=r&sig=" + drawn(r, ALNUM, 41) + "%3D",
+    "token in url": lambda r: r.choice(["https://", "git clone https://"]) + drawn(r, ALNUM, 40) + "@github.com/a/b",
+    "token as user": lambda r: "https://" + drawn(r, ALNUM, 40) + ":x-oauth-basic@github.com/a/b",
+    "redis": lambda r: r.choice(["redis-cli -a ", "redis-cli -h cache.local -p 6380 -a ", "REDISCLI_AUTH="]) + drawn(r, ALNUM, 14) + "7",
+    "putty": lambda r: "Private-Lines: 3\n" + "\n".join(drawn(r, BASE64, n) for n in (64, 64, 40)) + "\nPrivate-MAC: 00ff",
+    "terraform": lambda r: drawn(r, ALNUM, 14) + ".atlas" + "v1." + drawn(r, ALNUM, 67),
+    "netlify": lambda r: "nf" + "p_" + drawn(r, ALNUM, 36),
+    "airtable": lambda r: "pa" + "t" + drawn(r, ALNUM, 14) + "." + drawn(r, HEX, 64),
+    "square": lambda r: "EA" + "AA" + drawn(r, ALNUM, 59) + "7",
+    "dropbox": lambda r: "s" + "l." + r.choice(["", "u."]) + drawn(r, ALNUM + "-_", 140),
+    "mapbox": lambda r: "s" + "k.ey" + "J1" + drawn(r, ALNUM, 60) + "." + drawn(r, ALNUM, 22),
 }  # fmt: skip
 AROUND = ["{}", "I set it to {} yesterday.", "config:\n{}\nend", "use `{}` for staging", "({})"]
 
@@ -88,6 +146,12 @@ def core(kind: str, secret: str) -> str:
     """The part of a planted secret that must not be stored."""
     if kind == "pem":
         return secret.splitlines()[3]
+    if kind == "putty":
+        return secret.splitlines()[2]
+    if kind in {"token in url", "token as user"}:
+        return secret.split("//")[1].split("@")[0].split(":")[0]
+    if kind == "sas":
+        return secret.split("sig=")[1]
     if kind == "pem in json":
         return secret.split("\\n")[3]
     if kind == "mysql":
@@ -126,6 +190,18 @@ mkdir -p /srv/data and mysql -u root -p, then mysql --port 3306; mysql is on -p 
 {"password": "string", "token": "string"}; password: "required"; Passwort vergessen? The password is internationalised.
 password is case-sensitive; key: sort-by-date2; the secret: my_secret_name; pass: see-the-notes. dp.pt is a domain.
 The secret key is called SESSION_KEY_NAME in the code base. The passphrase: correct horse battery staple.
+bob ALL=(ALL) NOPASSWD: /usr/bin/apt2; the compass: north43west; bypass=route66b; OLDPWD=/home/ada2/src; PWD=/srv/www2
+The token for staging is rotated weekly, the API key of the billing service: see the vault; the secret of soup: patience2.
+The API key for the search service is src/search/keys2/readme.md; the token (opaque): an_id_v2_of_the_session.
+The access token for the staging cluster is internationalization-settings-of-2024, which is a name.
+The token for staging expired, and the commit was 9fceb02d0ae598e95dc970b74767f19372d61af8.
+Each user enters password twice; the login page password field is optional; login bob password required; login anonymous password a@b.c1
+Cookie: theme=dark; lang=en; The session cookie: sid=<id>, and session=none; cookies = session=enabled, consent=true
+https://ada-lovelace-of-the-long-name@github.com/a/b and pip install git+https://github.com/a/b@9fceb02d0ae598e95dc970b74767f19372d61af8
+redis-cli -a and --pass are the same; redis-cli -h cache -p 6379; redis-cli -a $REDIS_PASS ping; SMTP_AUTH=oauth2, MONGO_AUTH=scram-sha-256
+Private-Lines: 14 and what follows is the body of the key; the sig=fixed in commit 12; design=modern; sk.eyJ is secret
+The pattern pat1234 and patAcme.example; atlasv1 is a prefix, nfp_total_2024; EAAAprefix; sl.wikipedia.org is Slovene; pk.eyJ is public
+dbPassword: process.env.DB_PASSWORD2; PGPASSWORD=$PG2 psql; rootpw --iscrypted; botToken: config.bot.token2; pw = None; pwd
 """.strip().splitlines()
 
 
@@ -151,10 +227,25 @@ def test_what_was_looked_through_stays_as_it_is_when_it_is_looked_through_again(
         ("gh" + "p_" + "a1B2" * 9, "GitHub token"),
         ("ticket/" + "lin_" + "api_" + "a1B2" * 10, "API token"),
         ("postgres://app:hunter22@db/main", "password in an address"),
+        ("https://" + "a1B2c3d4E5f6" * 3 + "@example.com/a", "token in an address"),
     ],
 )
 def test_a_name_is_judged_by_its_shape_alone(name: str, kind: str | None) -> None:
     assert kind_of_secret(name) == kind
+
+
+def test_every_cookie_of_a_session_is_taken_and_what_is_not_secret_stays() -> None:
+    rng = random.Random(3)
+    one, other = drawn(rng, ALNUM, 32), drawn(rng, ALNUM, 32)
+    redacted = redact(f"Cookie: sid={one}; theme=dark; auth={other}; Path=/")
+    assert redacted.text == "Cookie: sid=[redacted cookie]; theme=dark; auth=[redacted cookie]; Path=/"
+
+
+def test_of_what_stands_between_a_name_and_its_secret_nothing_is_lost() -> None:
+    secret = drawn(random.Random(4), ALNUM, 40)
+    assert redact(f"The API key of the billing service: {secret}, since May.").text == (
+        "The API key of the billing service: [redacted secret], since May."
+    )
 
 
 def test_what_was_taken_is_named_and_the_rest_stays() -> None:
@@ -186,6 +277,20 @@ def test_what_was_taken_is_named_and_the_rest_stays() -> None:
         "tskey-a",
         "dp.pt.",
         "--token ",
+        "sess",
+        "cookie: sess=",
+        "token for ",
+        "api key for a b c d e ",
+        "secret (",
+        "userlogin ",
+        "login a pass",
+        "redis-cli -a",
+        "Private-Lines: 1\n",
+        "a.atlasv1.",
+        "https://a1",
+        "dbpassw",
+        "sig=",
+        "sl.u.",
     ],
 )
 def test_the_time_is_linear_in_the_text(unit: str) -> None:
