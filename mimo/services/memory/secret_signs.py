@@ -158,7 +158,7 @@ _BEGINS = (
 # `the API key of the billing service`, `private key (hex)`: a few words between the name and the value.
 _WORD = r"[ ][^\s:=;,!?()\[\]]{0,23}[^\s:=;,.!?()\[\]]"
 _BETWEEN = (
-    rf"(?:[ ](?:for|of|to|on|in|from|at|für|von|zum|zur)(?:(?:{_WORD}){{1,5}}?[ ]?[:=]"
+    rf"(?:[ ](?:for|of|to|on|in|from|at|für|von|zum|zur|used|we)(?:(?:{_WORD}){{1,5}}?[ ]?[:=]"
     rf"|(?:{_WORD}){{1,3}}?[ ](?:is|was|ist|lautet)\b)|[ ]\([^()\n]{{1,30}}\)[ ]?(?:[:=]|(?:is|was|ist)\b))"
 )
 _ITS_REST = r"(?:word|wd|phrase|code|wort|s|d)?"
@@ -213,15 +213,15 @@ CALLED: tuple[tuple[str, Asked, tuple[str, ...], str, str], ...] = (
         Asked.MIXED,
         ("pass", "pw", "kennwort", "secret", "key", "token", "credential", "_auth"),
         rf"{_ITS_REST}[\"'`*_)\]]{{0,3}}[ \t]{{0,4}}(?::|=|\bis\b|\bwas\b|\bist\b)",
-        rf"{_BEGINS}(?P<name>{_NAMES})[\"'`*_)\]]{{0,3}}[ \t]{{0,4}}(?::=|=>|:|=|\b(?:is|was|ist)\b)[ \t]{{0,4}}"
-        r"[\"'`]{0,2}(?P<value>[^\s\"'`,;<>(){}\[\]]{6,512})",
+        rf"{_BEGINS}(?P<name>{_NAMES})[\"'`*_)\]]{{0,3}}[ \t]{{0,4}}(?::=|=>|:|=|\b(?:is|was|ist)\b)\*{{0,2}}"
+        r"[ \t]{0,4}[\"'`]{0,2}(?P<value>[^\s\"'`,;<>(){}\[\]]{6,512})",
     ),
     (
         "secret",
         Asked.DRAWN,
         ("pass", "kennwort", "secret", "key", "token", "credential"),
-        rf"{_ITS_REST}[ ](?:for|of|to|on|in|from|at|für|von|zu[mr]|\([^()\n]{{1,30}}\))[ :=]",
-        rf"{_BEGINS}(?P<name>{_NAMES}){_BETWEEN}[ \t]{{0,4}}[\"'`]{{0,2}}"
+        rf"{_ITS_REST}[ ](?:for|of|to|on|in|from|at|für|von|zu[mr]|used|we|\([^()\n]{{1,30}}\))[ :=]",
+        rf"{_BEGINS}(?P<name>{_NAMES}){_BETWEEN}\*{{0,2}}[ \t]{{0,4}}[\"'`]{{0,2}}"
         r"(?P<value>[^\s\"'`,;<>(){}\[\]]{6,512})",
     ),
     (

@@ -31,38 +31,18 @@ def chosen(rng: random.Random) -> str:
 
 
 RUN_TOGETHER = [
-    *("PGPASSWORD=", "DBPASSWORD=", "dbPassword: ", "rootpw=", "ADMINPASS=", "smtpPassword = ", "MYSQL_PWD="),
-    *(
-        'PGPASSWORD="',
-        "pgpassword: ",
-        "spring.datasource.hikariPassword=",
-        "userpass: ",
-        "botToken: 'x",
-        "pw: ",
-    ),
-]
+    "PGPASSWORD=", "DBPASSWORD=", "dbPassword: ", "rootpw=", "ADMINPASS=", "smtpPassword = ", "MYSQL_PWD=", "pw: ",
+    'PGPASSWORD="', "pgpassword: ", "spring.datasource.hikariPassword=", "userpass: ", "botToken: 'x", "jwtSecret: ",
+]  # fmt: skip
 BETWEEN = [
-    *(
-        "api key for prod: ",
-        "the API key of the billing service: ",
-        "the token for staging is ",
-        "API_KEY (prod): ",
-    ),
-    *(
-        "secret key for the new webhook = ",
-        "The access token for api.example.com was ",
-        "auth token (ci) is ",
-    ),
-]
+    "api key for prod: ", "the API key of the billing service: ", "the token for staging is ", "API_KEY (prod): ",
+    "secret key for the new webhook = ", "The access token for api.example.com was ", "auth token (ci) is ",
+    "**API key for prod:** ", "the secret used by the webhook: ", "The token we use for staging is ",
+]  # fmt: skip
 COOKIES = [
-    *(
-        "Cookie: session=",
-        "Cookie: theme=dark; sessionid=",
-        "Set-Cookie: sid=",
-        "'cookie': 'connect.sid=s%3A",
-    ),
-    *("curl --cookie 'JSESSIONID=", "Cookie: __Secure-next-auth.session-token="),
-]
+    "Cookie: session=", "Cookie: theme=dark; sessionid=", "Set-Cookie: sid=", "'cookie': 'connect.sid=s%3A",
+    "curl --cookie 'JSESSIONID=", "Cookie: __Secure-next-auth.session-token=",
+]  # fmt: skip
 
 
 # Each makes a secret that was never anybody's. Assembled here, so that no scanner takes this file for a leak.
@@ -114,6 +94,7 @@ KINDS: dict[str, Callable[[random.Random], str]] = {
     "joined words": lambda r: "passphrase: " + "-".join(r.choice(WORDS) for _ in range(4)),
     "quoted": lambda r: f'password="{drawn(r, string.ascii_lowercase, 9)}"',
     "run together": lambda r: r.choice(RUN_TOGETHER) + chosen(r),
+    "bold": lambda r: r.choice(["**Password:** ", "- **API key**: ", "**Token:** `"]) + chosen(r),
     "words between": lambda r: r.choice(BETWEEN) + drawn(r, ALNUM, 40),
     "password for": lambda r: r.choice(["password for the wifi: ", "the passphrase of my laptop is ", "das Passwort für den Server ist "]) + chosen(r),
     "hex in brackets": lambda r: r.choice(["private key (hex): 0x", "signing key (testnet) = "]) + drawn(r, HEX, 64),
@@ -201,6 +182,7 @@ https://ada-lovelace-of-the-long-name@github.com/a/b and pip install git+https:/
 redis-cli -a and --pass are the same; redis-cli -h cache -p 6379; redis-cli -a $REDIS_PASS ping; SMTP_AUTH=oauth2, MONGO_AUTH=scram-sha-256
 Private-Lines: 14 and what follows is the body of the key; the sig=fixed in commit 12; design=modern; sk.eyJ is secret
 The pattern pat1234 and patAcme.example; atlasv1 is a prefix, nfp_total_2024; EAAAprefix; sl.wikipedia.org is Slovene; pk.eyJ is public
+**Password:** ********; **Token:** see below; the password we use for prod is secret; the token used by ci: CI_TOKEN2
 dbPassword: process.env.DB_PASSWORD2; PGPASSWORD=$PG2 psql; rootpw --iscrypted; botToken: config.bot.token2; pw = None; pwd
 """.strip().splitlines()
 
@@ -232,6 +214,12 @@ def test_what_was_looked_through_stays_as_it_is_when_it_is_looked_through_again(
 )
 def test_a_name_is_judged_by_its_shape_alone(name: str, kind: str | None) -> None:
     assert kind_of_secret(name) == kind
+
+
+@pytest.mark.parametrize("before", [*RUN_TOGETHER, *BETWEEN, *COOKIES])
+def test_a_secret_is_taken_behind_each_of_its_names(before: str) -> None:
+    secret = "Lw31qrstMn" if before in RUN_TOGETHER else "Lw31qrstMn77" * 3 + "x"
+    assert secret not in redact(f"I noted {before}{secret} there.").text
 
 
 def test_every_cookie_of_a_session_is_taken_and_what_is_not_secret_stays() -> None:
