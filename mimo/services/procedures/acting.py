@@ -199,9 +199,9 @@ def branches_over(turn: Turn) -> str | None:
     """Join: when nothing of a parallel is under way any more, where it leads."""
     if turn.broken is not None:
         for each in list(turn.activities.values()):
-            if each.phase in {Phase.QUEUED, Phase.PAUSING, Phase.WAITING}:
+            if each.phase in {Phase.QUEUED, Phase.PAUSING, Phase.WAITING} or each.comes_again:
                 turn.take_off(each)  # nothing of it is begun, or nothing comes of it
-    under_way = any(each.phase is not Phase.LEAVING for each in turn.activities.values())
+    under_way = any(each.phase is not Phase.LEAVING or each.comes_again for each in turn.activities.values())
     if under_way or turn.ending is not None:
         return None
     action = turn.definition.states[turn.state].action

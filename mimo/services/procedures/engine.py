@@ -70,16 +70,18 @@ def advance(
             launch_queued(turn)
         case Finished():
             if (activity := _of(turn, happening)) is not None:
-                if activity.phase is Phase.LEAVING:
+                if activity.phase is Phase.LEAVING and not activity.comes_again:
                     left(turn, activity, well=True, result=happening.result)
                 else:
                     finished(turn, activity, happening.result)
         case Failed():
             if (activity := _of(turn, happening)) is not None:
-                if activity.phase is Phase.LEAVING:
-                    left(turn, activity, well=False)
-                else:
+                if activity.phase is not Phase.LEAVING:
                     failed(turn, activity, happening.trouble, over=True)
+                elif activity.trouble is not None:
+                    failed(turn, activity, activity.trouble, over=True)
+                else:
+                    left(turn, activity, well=False)
         case TimePassed():
             time_passed(turn)
         case Signalled():

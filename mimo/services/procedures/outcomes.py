@@ -44,15 +44,13 @@ def failed(turn: Turn, activity: Activity, trouble: Trouble, *, over: bool = Fal
     if retry is not None and may and activity.attempt < retry.attempts:
         if not over:
             turn.intend(Stop(activity.step, activity.attempt, rollback=True))
+        if not over and activity.phase is Phase.CHILD:  # what it did is gone before it is done again
+            turn.put(replace(activity, phase=Phase.LEAVING, due=None, trouble=trouble))
+            _tell_of(turn, activity, trouble)
+            return
         _pause_before_next(turn, activity, trouble, retry)
         return
-    turn.tell(
-        "attempt_failed",
-        state=activity.state,
-        step=activity.step,
-        attempt=activity.attempt,
-        detail={"kind": trouble.kind, "message": trouble.message},
-    )
+    _tell_of(turn, activity, trouble)
     if activity.undoes:
         stuck(turn, activity, trouble)
         return
@@ -107,6 +105,16 @@ def go(turn: Turn, to: str | None) -> None:
 def patience_of(turn: Turn, activity: Activity) -> float | None:
     work = _work_of(turn, activity)
     return None if work is None else work.timeout
+
+
+def _tell_of(turn: Turn, activity: Activity, trouble: Trouble) -> None:
+    turn.tell(
+        "attempt_failed",
+        state=activity.state,
+        step=activity.step,
+        attempt=activity.attempt,
+        detail={"kind": trouble.kind, "message": trouble.message},
+    )
 
 
 def _pause_before_next(turn: Turn, activity: Activity, trouble: Trouble, retry: d.Retry) -> None:

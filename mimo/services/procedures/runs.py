@@ -81,6 +81,11 @@ class Activity:
         return self.unsure or self.phase is Phase.FLYING or self.phase is Phase.STUCK
 
     @property
+    def comes_again(self) -> bool:
+        """Whether it is a late child, after which the next attempt begins."""
+        return self.phase is Phase.LEAVING and self.trouble is not None
+
+    @property
     def is_late(self) -> bool:
         """Whether it is a child that takes something back, and should have done so by now."""
         return self.phase is Phase.CHILD and self.trouble is not None

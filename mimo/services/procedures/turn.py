@@ -91,6 +91,7 @@ class Turn:
         """It is over, one way or another. Whoever still works on it is told to stop; what it may have done is
         taken back with the rest."""
         if activity.phase is Phase.LEAVING:
+            self.put(replace(activity, trouble=None))  # and does not come again
             return
         del self.activities[activity.step]
         if activity.may_be_done:
@@ -98,7 +99,7 @@ class Turn:
         if activity.phase in {Phase.FLYING, Phase.CHILD}:
             self.intend(Stop(activity.step, activity.attempt, rollback=True))
         if activity.phase is Phase.CHILD:
-            self.put(replace(activity, phase=Phase.LEAVING, due=None))
+            self.put(replace(activity, phase=Phase.LEAVING, due=None, trouble=None))
 
     def keep_in_doubt(self, activity: Activity) -> None:
         """It may have been done: if there is a way back, it is gone."""

@@ -13,7 +13,7 @@ from trio.abc import Clock
 from mimo.errors import Conflict
 from mimo.services.procedures.definition import Definition
 from mimo.services.procedures.engine import advance, new_run
-from mimo.services.procedures.happenings import Act, Bear, Began, Finished, Interrupt, Stop
+from mimo.services.procedures.happenings import Act, Bear, Began, Finished, Interrupt, Stop, TimePassed
 from mimo.services.procedures.runs import Status
 from mimo.storage.sql import run as execute
 
@@ -83,6 +83,65 @@ async def test_a_child_that_took_too_long_takes_itself_back_while_its_parent_goe
     assert (await house.ended(run))["status"] == "completed"
     assert (await house.ended(child))["status"] == "rolled_back"
     assert sorted(house.hand.done) == ["first", "inner", "not inner", "other"]
+
+
+AGAIN: dict[str, Any] = {**OUTER["it"], "timeout": 5, "retry": {"attempts": 2, "backoff": 0}}
+
+
+async def test_the_next_attempt_waits_until_a_late_child_has_taken_back_what_it_did(
+    idle: Any, autojump_clock: Clock
+) -> None:
+    async with idle.running():
+        run, child = await begun(idle, {"first": OUTER["first"], "it": AGAIN})
+        idle.hand.hold("not inner")
+        await idle.hand.begun["not inner"].wait()
+        await trio.sleep(100)
+        assert idle.hand.done == ["first", "inner"]
+        assert "a child takes back what it did: inner" in await idle.text("status", run=run)
+    idle.hand.held.clear()
+    async with idle.restarted():
+        assert (await idle.ended(run))["status"] == "rolled_back"
+        assert (await idle.data("status", run=child))["status"] == "rolled_back"
+    assert idle.hand.done == ["first", "inner", "not inner", "inner", "not inner", "not first"]
+
+
+async def test_who_takes_all_back_while_a_late_child_does_has_no_next_attempt(
+    house: Any, autojump_clock: Clock
+) -> None:
+    run, _ = await begun(house, {"first": OUTER["first"], "it": AGAIN})
+    held = house.hand.hold("not inner")
+    await house.hand.begun["not inner"].wait()
+    await house.data("interrupt", run=run, rollback=True)
+    held.set()
+    assert (await house.ended(run))["status"] == "rolled_back"
+    assert house.hand.done == ["first", "inner", "not inner", "not first"]
+
+
+async def test_a_late_branch_is_waited_for_until_its_next_attempt_is_over(
+    house: Any, autojump_clock: Clock
+) -> None:
+    branches = {
+        "late": {key: AGAIN[key] for key in ("action", "timeout", "retry")},
+        "quick": {"action": do("quick")},
+    }
+    await house.define(INNER, name="inner")
+    await house.define({"p": {"action": {"type": "parallel", "branches": branches}, "transitions": to("ok")}})
+    told = await house.ended(await house.start())
+    assert (told["status"], told["error"]["kind"]) == ("failed", "timeout")
+    assert [each for each in house.hand.done if each != "quick"] == ["inner", "not inner"] * 2
+
+
+def test_a_late_child_that_was_done_before_it_could_stop_is_not_begun_again() -> None:
+    states = {"it": AGAIN, "ok": {"terminal": "success"}}
+    text = json.dumps({"name": "outer", "initial": "it", "states": states})
+    definition = Definition.model_validate_json(text)
+    start = advance(definition, new_run(1, "uid", definition, {}, 0), Began(), 0)
+    (bear,) = start.intents
+    assert isinstance(bear, Bear)
+    late = advance(definition, start.run, TimePassed(), 6_000)
+    assert late.intents == (Stop(bear.step, 1, rollback=True),)
+    done = advance(definition, late.run, Finished(bear.step, 1, "its output"), 6_001)
+    assert (done.run.status, done.intents) == (Status.COMPLETED, ())
 
 
 async def test_the_order_of_taking_back_outlasts_a_restart(idle: Any, autojump_clock: Clock) -> None:
