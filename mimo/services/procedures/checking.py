@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from mimo.errors import MimoError
 from mimo.services.procedures import definition as d
 from mimo.services.procedures.bounded import endless, reached
-from mimo.services.procedures.grammar import Node, Root, Unreadable, parsed, roots
+from mimo.services.procedures.grammar import Node, Unreadable, parsed, roots
 from mimo.services.procedures.guards import Said, exclude, said_by
 from mimo.services.procedures.needless import needless
 from mimo.services.procedures.shapes import misfits, unknown_words
@@ -23,6 +23,8 @@ from mimo.tool import JsonObject, Tool
 # A tool and the schema of its arguments; raises `UnknownTool`, which names the nearest.
 Find: TypeAlias = Callable[[str], tuple[Tool, JsonObject]]
 OURSELVES = "procedure"
+# So many problems are told to whoever reads them.
+HINTS = 10
 # Where an action has templates.
 _TEMPLATES = ("arguments", "values", "message", "seconds", "until", "approval", "input")
 
@@ -55,19 +57,20 @@ def problems_in(
         yield from (Problem("input", text) for text in unknown_words(header.input, "input"))
         if header.input.get("type", "object") != "object":
             yield Problem("input.type", "a run's input is an object")
+    there = _Names(known)
     if header.initial not in known:
-        yield Problem("initial", _no_state(header.initial, known))
-    names = d.GIVEN | _saved({**states, **torn})
+        yield Problem("initial", _no_state(header.initial, there))
+    names = _Names(d.GIVEN | _saved({**states, **torn}))
     for name, state in states.items():
         place = f"states.{name}"
         yield from (Problem(*each) for each in needless(place, state))
-        yield from _state(place, state, known)
+        yield from _state(place, state, there)
         yield from _expressions(place, state, names)
         for where, action in actions_of(place, state):
             yield from _action(where, action, find)
     for name, state in torn.items():
         place = f"states.{name}"
-        yield from _transitions(place, state.transitions, known)
+        yield from _transitions(place, state.transitions, there)
         for where, action in actions_of(place, state):
             yield from _action(where, action, find)
     if whole and header.initial in known:
@@ -115,7 +118,7 @@ def _saved(states: Mapping[str, d.State]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _state(place: str, state: d.State, known: Collection[str]) -> Iterator[Problem]:
+def _state(place: str, state: d.State, known: _Names) -> Iterator[Problem]:
     if _ends(state):
         return
     if not state.transitions:
@@ -146,11 +149,9 @@ def _own_events(state: d.State) -> Sequence[str]:
             return [d.DONE]
 
 
-def _transitions(
-    place: str, transitions: Sequence[d.Transition], known: Collection[str]
-) -> Iterator[Problem]:
+def _transitions(place: str, transitions: Sequence[d.Transition], known: _Names) -> Iterator[Problem]:
     for number, transition in enumerate(transitions):
-        if transition.to not in known:
+        if transition.to not in known.all:
             yield Problem(f"{place}.transitions[{number}].to", _no_state(transition.to, known))
     yield from _overlaps(place, transitions)
 
@@ -187,7 +188,7 @@ def _said_by(guard: str) -> Said | None:
         return None  # told elsewhere
 
 
-def _expressions(place: str, state: d.State, names: frozenset[str]) -> Iterator[Problem]:
+def _expressions(place: str, state: d.State, names: _Names) -> Iterator[Problem]:
     """Everything that is worked out while it runs can be read, and begins at something that there is."""
     guards: list[tuple[str, str]] = [
         (f"{place}.transitions[{number}].guard", each.guard)
@@ -216,13 +217,9 @@ def _expressions(place: str, state: d.State, names: frozenset[str]) -> Iterator[
                 yield from _unknown_roots(where, node, names)
 
 
-def _unknown_roots(place: str, node: Node, names: frozenset[str]) -> Iterator[Problem]:
-    for name in sorted(roots(node) - names):
-        near = get_close_matches(name, names, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(names))}"
-        yield Problem(place, f"nothing in the context is called {name!r}; {hint}")
-    if isinstance(node, Root) and node.name not in names:
-        return
+def _unknown_roots(place: str, node: Node, names: _Names) -> Iterator[Problem]:
+    for name in sorted(roots(node) - names.all):
+        yield Problem(place, f"nothing in the context is called {name!r}{names.hint(name)}")
 
 
 def _action(place: str, action: d.Action, find: Find) -> Iterator[Problem]:
@@ -330,7 +327,21 @@ def _pauses(state: d.State) -> bool:
     return waits or state.max_visits is not None
 
 
-def _no_state(name: str, known: Collection[str]) -> str:
-    near = get_close_matches(name, known, 1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(known))[:200]}"
-    return f"no state {name!r}; {hint}"
+def _no_state(name: str, known: _Names) -> str:
+    return f"no state {name!r}{known.hint(name)}"
+
+
+class _Names:
+    """Those that there are. To look for the nearest takes its time where there are many: done for the first few."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        self.all = frozenset(names)
+        self._hints = HINTS
+
+    def hint(self, name: str) -> str:
+        self._hints -= 1
+        if self._hints < 0:
+            return ""
+        if near := get_close_matches(name, self.all, 1):
+            return f"; did you mean {near[0]!r}?"
+        return f"; there are: {', '.join(sorted(self.all))[:200]}"
