@@ -99,12 +99,15 @@ def left(turn: Turn, activity: Activity, *, well: bool, result: Any = None) -> N
         result, known = (None, False) if is_deep(result) else (result, True)
         turn.done.append(Done(activity.step, activity.state, activity.branch, result, known))
         turn.done.sort(key=lambda each: each.step)
+    if well and activity.undoes:
+        for done in [each for each in turn.done if each.step == activity.undoes]:
+            taken_back(turn, done)
     if turn.ending is not None and not turn.activities:
         next_undo(turn)
 
 
 def taken_back(turn: Turn, done: Done) -> None:
-    turn.done.pop()
+    turn.done.remove(done)
     turn.undone += 1
     turn.tell("undone", state=done.state, step=done.step)
 

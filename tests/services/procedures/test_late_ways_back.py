@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -9,6 +10,9 @@ import trio
 from trio.abc import Clock
 
 from mimo.errors import Conflict
+from mimo.services.procedures.definition import Definition
+from mimo.services.procedures.engine import advance, new_run
+from mimo.services.procedures.happenings import Again, Bear, Began, Finished, Interrupt, Signalled, Stop
 
 
 def do(what: str) -> dict[str, Any]:
@@ -97,3 +101,27 @@ async def test_a_late_way_back_that_fails_is_gone_again_by_itself_where_it_is_sa
     await house.until(run, "needs_attention")
     await house.until(run, "rolled_back")
     assert house.hand.done == ["effect", "undo"]
+
+
+def test_a_way_back_that_was_gone_though_nobody_waited_for_it_is_not_gone_again() -> None:
+    call = {"action": {"type": "procedure", "procedure": "back"}}
+    states = {
+        "a": {"action": do("effect"), "compensate": call, "transitions": to("b")},
+        "b": {"action": {"type": "await", "events": ["go"]}, "transitions": [{"event": "go", "to": "bad"}]},
+        "bad": {"terminal": "failure"},
+    }
+    definition = Definition.model_validate_json(json.dumps({"name": "job", "initial": "a", "states": states}))
+
+    def after(before: Any, happening: Any) -> Any:
+        return advance(definition, before.run, happening, 1_000)
+
+    start = advance(definition, new_run(1, "uid", definition, {}, 0), Began(), 0)
+    waiting = after(start, Finished(start.intents[0].step, 1))
+    backwards = after(waiting, Interrupt(rollback=True))
+    (bear,) = backwards.intents
+    assert isinstance(bear, Bear)
+    elsewhere = after(backwards, Again("b"))
+    assert elsewhere.intents == (Stop(bear.step, 1, rollback=True),)
+    gone = after(elsewhere, Finished(bear.step, 1))
+    assert gone.run.done == ()
+    assert after(gone, Signalled("go")).intents == ()
