@@ -77,6 +77,8 @@ class Folder:
 
     async def look(self) -> None:
         """Register what is new or has changed. What does not fit is tried again now and then: a tool may have come."""
+        # A file that was there before us is no word of today's: what was deactivated since stays so.
+        revives = self._looked
         again = self._refused and trio.current_time() - self._tried >= TRY_EVERY
         if again:
             self._tried = trio.current_time()
@@ -88,7 +90,7 @@ class Folder:
         for name, mark in files.items():
             if self._seen.get(name) == mark and not (again and name in self._refused):
                 continue
-            if (refusal := await self._define(name)) is not None:
+            if (refusal := await self._define(name, revives=revives)) is not None:
                 error, said = refusal
                 if isinstance(error, Unavailable) and name.endswith(".json"):
                     log.warning("%s: %s", _shown(name), error)
@@ -122,15 +124,12 @@ class Folder:
             total += gone
         return total
 
-    async def _define(self, name: str) -> tuple[Exception, str] | None:
+    async def _define(self, name: str, *, revives: bool) -> tuple[Exception, str] | None:
         """Register what the file says; or why not. Whatever one file meets is that file's, the others go on."""
         try:
             text = await trio.to_thread.run_sync(self._text, name, limiter=self._limiter)
             raw = await self._registry.parse(text, name)
-            # A file that was there before us is no word of today's: what was deactivated since stays so.
-            await self._registry.define(
-                raw, self._client, source=f"file:{_shown(name)}", revives=self._looked
-            )
+            await self._registry.define(raw, self._client, source=f"file:{_shown(name)}", revives=revives)
         except _EXPECTED as error:
             return error, str(error)[:2_000]
         except Exception as error:  # a bug of ours; nobody could start mimo while the file lies there
