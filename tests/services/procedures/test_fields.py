@@ -116,7 +116,9 @@ def test_a_wait_whose_time_is_none_is_refused_when_it_is_defined(wait: dict[str,
     for action in ({"type": "wait", **wait}, parallel(x={"action": {"type": "wait", **wait}})):
         states = {"a": {"action": action, "transitions": to("ok")}, "ok": {"terminal": "success"}}
         problems = problems_of({"name": "job", "initial": "a", "states": states}, nothing)
-        where = why.replace("action.", "action.branches.x.action.", 1) if action["type"] == "parallel" else why
+        where = (
+            why.replace("action.", "action.branches.x.action.", 1) if action["type"] == "parallel" else why
+        )
         assert [str(each)[: len(where)] for each in problems] == ([where] if why else [])
 
 
