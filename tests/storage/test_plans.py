@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,22 @@ def unindexed(db: apsw.Connection, statement: str, room: str) -> list[str]:
     return found
 
 
+@contextmanager
+def seen(db: apsw.Connection) -> Iterator[Collection[str]]:
+    """The statements that are run meanwhile, each once."""
+    ran: dict[str, None] = {}
+
+    def note(cursor: apsw.Cursor, sql: str, bindings: Any) -> bool:
+        ran[sql] = None
+        return True
+
+    db.exec_trace = note
+    try:
+        yield ran.keys()
+    finally:
+        db.exec_trace = None
+
+
 def test_the_statements_are_found() -> None:
     rooms = [module.partition(".")[0] for module, _ in EVERY]
     assert rooms.count("engrams") > 60
@@ -159,14 +176,7 @@ def test_rows_are_found_by_an_index(db: apsw.Connection, module: str, statement:
 
 def test_statements_that_are_put_together_find_their_rows_by_an_index(db: apsw.Connection) -> None:
     """Those that the text of the modules does not show whole: every way of putting them together is run and seen."""
-    ran: dict[str, None] = {}
-
-    def seen(cursor: apsw.Cursor, sql: str, bindings: Any) -> bool:
-        ran[sql] = None
-        return True
-
-    db.exec_trace = seen
-    try:
+    with seen(db) as ran:
         names = [("s1", None), ("p1", None), ("o1", None)]
         for subject, predicate, object_ in itertools.product(*names):
             for known_at in (None, 5):
@@ -180,8 +190,6 @@ def test_statements_that_are_put_together_find_their_rows_by_an_index(db: apsw.C
         with db:
             merging.merge(db, "a", "s1", "s2", "me", 1)
             merging.undo(db, "a", 2)
-    finally:
-        db.exec_trace = None
     assert len(ran) > 35
     planned = [sql for sql in ran if STATEMENT.match(sql)]
     assert [told for sql in planned for told in unindexed(db, sql, "triples")] == []
@@ -193,18 +201,9 @@ def test_statements_that_are_put_together_find_their_rows_by_an_index(db: apsw.C
 
 
 def test_what_a_session_is_told_is_found_by_an_index(db: apsw.Connection) -> None:
-    ran: dict[str, None] = {}
-
-    def seen(cursor: apsw.Cursor, sql: str, bindings: Any) -> bool:
-        ran[sql] = None
-        return True
-
-    db.exec_trace = seen
-    try:
+    with seen(db) as ran:
         context.matters(db, ["a", "b"], 5, 9)
         context.newest(db, ["a", "b"], 5, 9)
-    finally:
-        db.exec_trace = None
     assert len(ran) > 10
     assert [told for sql in ran for told in unindexed(db, sql, "engrams")] == []
     still = [sql for sql in ran if "engrams newer" in sql]

@@ -144,7 +144,7 @@ class Search:
         """Whoever the arms name, the most promising first, and which arms ran. `asked`: the graph had something to say."""
         arms = {"words": "ran" if said.terms else "no words in the question", "meaning": arm}
         idf = ranking.inverse_frequency(said.found_in, said.total)
-        wanted = max(FROM_EACH, question.limit)
+        wanted = _from_each(question)
         ids = in_words = best_by_words(said, idf, wanted)
         near: list[int] = []
         if vector is not None:
@@ -157,7 +157,7 @@ class Search:
 
     async def _weighed(self, question: Question, named: _Named, now: int) -> tuple[_Page, Shown]:
         weights, chance = self._weights[question.strategy], self._chance()
-        full = max(FROM_EACH, question.limit)
+        full = _from_each(question)
 
         def weigh(around: Windows | None) -> tuple[_Page, Sequence[int]]:
             them = weighed(question, named.said, around, named.vector, named.idf, weights, now, chance)
@@ -235,6 +235,10 @@ class Search:
         if self._sized_at < 0 or abs(last - self._sized_at) > 200:
             self._sizes = Sizes()
             self._sized_at = last
+
+
+def _from_each(question: Question) -> int:
+    return max(FROM_EACH, question.limit)
 
 
 def _why(worth: Floats) -> dict[str, float]:

@@ -116,13 +116,7 @@ def stuck(turn: Turn, activity: Activity, trouble: Trouble, *, phase: Phase = Ph
     """Only a person can say how it goes on; or, where `phase` says that somebody is still at it, they and time."""
     turn.put(replace(activity, phase=phase, due=None, events=(), prompt="", trouble=trouble))
     turn.trouble = trouble
-    turn.tell(
-        "needs_attention",
-        state=activity.state,
-        step=activity.step,
-        attempt=activity.attempt,
-        detail={"kind": trouble.kind, "message": trouble.message},
-    )
+    turn.tell_of("needs_attention", activity, trouble)
 
 
 def _end(turn: Turn, status: Status) -> None:

@@ -46,11 +46,11 @@ def failed(turn: Turn, activity: Activity, trouble: Trouble, *, over: bool = Fal
             turn.intend(Stop(activity.step, activity.attempt, rollback=True))
         if not over and activity.phase is Phase.CHILD:  # what it did is gone before it is done again
             turn.put(replace(activity, phase=Phase.LEAVING, due=None, trouble=trouble))
-            _tell_of(turn, activity, trouble)
+            turn.tell_of("attempt_failed", activity, trouble)
             return
         _pause_before_next(turn, activity, trouble, retry)
         return
-    _tell_of(turn, activity, trouble)
+    turn.tell_of("attempt_failed", activity, trouble)
     if activity.undoes:
         stuck(turn, activity, trouble)
         return
@@ -105,16 +105,6 @@ def go(turn: Turn, to: str | None) -> None:
 def patience_of(turn: Turn, activity: Activity) -> float | None:
     work = _work_of(turn, activity)
     return None if work is None else work.timeout
-
-
-def _tell_of(turn: Turn, activity: Activity, trouble: Trouble) -> None:
-    turn.tell(
-        "attempt_failed",
-        state=activity.state,
-        step=activity.step,
-        attempt=activity.attempt,
-        detail={"kind": trouble.kind, "message": trouble.message},
-    )
 
 
 def _pause_before_next(turn: Turn, activity: Activity, trouble: Trouble, retry: d.Retry) -> None:

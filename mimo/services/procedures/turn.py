@@ -71,6 +71,16 @@ class Turn:
         number = self.before.entries + len(self._entries) + 1
         self._entries.append(Entry(number, kind, state or self.state, step, attempt, detail))
 
+    def tell_of(self, kind: str, activity: Activity, trouble: Trouble) -> None:
+        """A line of what went wrong with it."""
+        self.tell(
+            kind,
+            state=activity.state,
+            step=activity.step,
+            attempt=activity.attempt,
+            detail={"kind": trouble.kind, "message": trouble.message},
+        )
+
     def intend(self, intent: Intent) -> None:
         self._intents.append(intent)
 

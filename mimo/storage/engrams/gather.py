@@ -68,9 +68,7 @@ class ByWords:
     together: Together | None  # where there are too many for several terms
     total: int  # rows that are looked at
     groups: tuple[int, ...] | None  # the numbers of the namespaces
-    allowed: (
-        npt.NDArray[np.int64] | None
-    )  # every id that the filter lets through, where it was asked for strictly
+    allowed: npt.NDArray[np.int64] | None  # every id that the filter lets through, if asked strictly
 
 
 def cut(db: apsw.Connection, text: str, extra: str = "") -> list[Term]:
@@ -116,9 +114,11 @@ def by_words(
     for number, term in enumerate(terms):
         ids = search.rows_with(db, term.word, within, now, strictly=strictly)
         lists.append(ids)
-        if len(ids) >= search.MOST_ROWS:
+        if len(ids) < search.MOST_ROWS:
+            counts.append(len(ids))
+        else:
+            counts.append(sizes.having(db, term.stem))
             full.append(number)
-        counts.append(sizes.having(db, term.stem) if len(ids) >= search.MOST_ROWS else len(ids))
     together = None
     if len(full) > 1:
         rarest, expected = _enough(full, counts, sizes.of(db, None))
