@@ -1,9 +1,11 @@
 """A whole daemon as its clients see it: adding, searching, starting and its memory, beside two peers in the same run.
 
-    python bench/bench_memory.py [--rows N] [--server-memory INDEX.JS] [--json]
+    python bench/bench_memory.py [--rows N] [--server-memory INDEX.JS] [--keep FOLDER] [--json]
 
 The peers are a plain FTS5 table in this process (no socket, no vectors, no duplicates: a floor, not a fair fight) and,
 if its file is named, npm's `@modelcontextprotocol/server-memory` over stdio. Adding is acknowledged when it is durable.
+To embed 100,000 rows takes a quarter of an hour and more: --keep keeps what has been filled, and the next run adds
+some thousands to a copy of it.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import json
 import os
 import random
 import re
+import shutil
 import socket
 import statistics
 import subprocess
@@ -21,6 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Any
 
 import apsw
@@ -31,6 +35,7 @@ from mimo.launch import greeting
 
 BATCH = 64
 IN_FLIGHT = 4
+MORE = 64 * BATCH  # rows that are added to what is full
 WORDS = """harbour window river lamp engine garden letter mountain paper signal bridge coffee market silver winter pocket
 engineer planet carpet doctor summer thunder village island mirror orange basket candle forest guitar hammer jacket
 kitchen ladder magnet needle office pencil rabbit saddle temple umbrella valley wallet yellow zipper anchor bottle
@@ -131,44 +136,64 @@ def pipelined(home: Home, batches: list[list[str]]) -> float:
     return seconds
 
 
-def mimo(folder: str, rows: int, rounds: int) -> dict[str, Any]:
+def mimo(folder: str, rows: int, rounds: int, keep: Path | None) -> dict[str, Any]:
     told: dict[str, Any] = {}
-    with served(folder) as (home, pid, empty_start), Daemon(home) as daemon:
-        told["start_empty_ms"] = round(empty_start, 1)
-
-        def add(content: str) -> object:
-            return daemon.tool("memory_add", {"content": content, "namespace": "bench"})
-
+    kept = keep / f"home-{rows}" if keep else None
+    again = kept is not None and kept.exists()
+    if again and kept:
+        shutil.copytree(kept, os.path.join(folder, "home"))
+        told["rows_from_before"] = rows
+    with served(folder) as (home, pid, start), Daemon(home) as daemon:
+        told["start_full_ms" if again else "start_empty_ms"] = round(start, 1)
         wait_for_vectors(daemon)
-        told["add_one"] = spread([timed(lambda text=text: add(text)) for text in texts(rounds, 1)])
-        wait_for_vectors(daemon)
-        left = max(BATCH * 8, rows - rounds)
-        all_texts = texts(left, 2)
-        batches = [all_texts[at : at + BATCH] for at in range(0, left, BATCH)]
-        half = len(batches) // 2
-        began = time.perf_counter()
-        for batch in batches[:half]:
-            items = [{"content": text} for text in batch]
-            daemon.tool("memory_add", {"items": items, "namespace": "bench"})
-        told["add_64_rows_a_second"] = round(half * BATCH / (time.perf_counter() - began))
-        told["add_64_four_in_flight_rows_a_second"] = round(
-            sum(map(len, batches[half:])) / pipelined(home, batches[half:])
+        told |= (
+            added(home, daemon, rounds + MORE, rounds, 4) if again else added(home, daemon, rows, rounds, 1)
         )
-        wait_for_vectors(daemon, rounds + left)
-        # From the first add on, so the adding is in it.
-        told["added_and_embedded_rows_a_second"] = round(left / (time.perf_counter() - began))
-        questions = [" ".join(text.split()[2:10]) for text in texts(rounds, 3)]
-
-        def ask(question: str) -> object:
-            return daemon.tool("memory_search", {"query": question, "namespace": "bench", "format": "json"})
-
-        ask("warm up")
-        told["search"] = spread([timed(lambda question=question: ask(question)) for question in questions])
+        told |= searched(daemon, rounds)
         told["resident_mb"] = round(resident_mb(pid), 1)
+    if kept and not again:
+        shutil.copytree(home, kept)
     with served(folder) as (_, pid, full_start):
-        told["start_full_ms"] = round(full_start, 1)
+        told["start_full_again_ms" if again else "start_full_ms"] = round(full_start, 1)
         told["resident_after_start_mb"] = round(resident_mb(pid), 1)
     return told
+
+
+def added(home: Home, daemon: Daemon, rows: int, rounds: int, seed: int) -> dict[str, Any]:
+    """So many rows more, some of them one at a time. Their texts are of this seed and the next."""
+    told: dict[str, Any] = {}
+
+    def add(content: str) -> object:
+        return daemon.tool("memory_add", {"content": content, "namespace": "bench"})
+
+    told["add_one"] = spread([timed(lambda text=text: add(text)) for text in texts(rounds, seed)])
+    wait_for_vectors(daemon)
+    left = max(BATCH * 8, rows - rounds)
+    all_texts = texts(left, seed + 1)
+    batches = [all_texts[at : at + BATCH] for at in range(0, left, BATCH)]
+    half = len(batches) // 2
+    began = time.perf_counter()
+    for batch in batches[:half]:
+        items = [{"content": text} for text in batch]
+        daemon.tool("memory_add", {"items": items, "namespace": "bench"})
+    told["add_64_rows_a_second"] = round(half * BATCH / (time.perf_counter() - began))
+    told["add_64_four_in_flight_rows_a_second"] = round(
+        sum(map(len, batches[half:])) / pipelined(home, batches[half:])
+    )
+    wait_for_vectors(daemon, rounds + left)
+    # From the first batch on, so the adding is in it.
+    told["added_and_embedded_rows_a_second"] = round(left / (time.perf_counter() - began))
+    return told
+
+
+def searched(daemon: Daemon, rounds: int) -> dict[str, Any]:
+    questions = [" ".join(text.split()[2:10]) for text in texts(rounds, 3)]
+
+    def ask(question: str) -> object:
+        return daemon.tool("memory_search", {"query": question, "namespace": "bench", "format": "json"})
+
+    ask("warm up")
+    return {"search": spread([timed(lambda question=question: ask(question)) for question in questions])}
 
 
 def plain_fts(folder: str, rows: int, rounds: int) -> dict[str, Any]:
@@ -269,12 +294,13 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--server-memory", default="")
+    parser.add_argument("--keep", type=Path, help="a folder for what took long to fill")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=os.environ.get("MIMO_BENCH_DIR")) as folder:
         told: dict[str, Any] = {"rows": asked.rows, "load": os.getloadavg()[0]}
         told["plain_fts5"] = plain_fts(folder, asked.rows, asked.rounds)
-        told["mimo"] = mimo(folder, asked.rows, asked.rounds)
+        told["mimo"] = mimo(folder, asked.rows, asked.rounds, asked.keep)
         if asked.server_memory:
             told["server_memory"] = server_memory(folder, asked.server_memory, asked.rows, asked.rounds)
     if asked.json:

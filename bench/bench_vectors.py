@@ -1,7 +1,8 @@
 """Claims of speed about vector search, each beside its peers in the same run.
 
     python bench/bench_vectors.py [--quick] [--json] [--vectors FILE.npy] [--data random|clustered]
-                                  [--sizes 1000,10000] [--graphs] [--queries 40] [--clock wall|cpu]
+                                  [--sizes 1000,10000] [--graphs] [--keep FOLDER] [--queries 40]
+                                  [--clock wall|cpu]
 
 Every method of a table runs in one process on one thread, round-robin over the same questions, so
 that noise hits all of them; printed are medians, the 10th and 90th percentile, the ratio to NumPy and
@@ -24,6 +25,7 @@ import mmap
 import platform
 import resource
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -35,6 +37,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from vector_peers import (
+    Graph,
     K,
     Search,
     faiss_index,
@@ -65,6 +68,7 @@ class Figure:
     times_numpy: float
     recall: float
     build_seconds: float
+    megabytes: float | None  # of a graph's file
 
 
 LAST: dict[Any, Any] = {}  # the indexes of this table: plans share one
@@ -80,7 +84,7 @@ def ours(rows: Any, kind: Any, tiers: Any, **options: Any) -> Search:
     return lambda query: index.search(query, K, **options)[0]
 
 
-def methods(n: int, graphs: bool) -> dict[str, Callable[[Any], Search]]:
+def methods(n: int, graphs: Path | None) -> dict[str, Callable[[Any], Search]]:
     index, three = mimo_core.VectorIndex, ("bits", "int8", "f16")
     every: dict[str, Callable[[Any], Search]] = {
         "numpy": in_numpy,
@@ -101,14 +105,14 @@ def methods(n: int, graphs: bool) -> dict[str, Callable[[Any], Search]]:
         every["sqlite-vec"] = sqlite_vec
     if n <= 1_000:
         every["pure python"] = pure_python
-    if graphs or n <= 10_000:
-        every["hnswlib ef=128"] = hnswlib_graph
-        every["usearch HNSW bf16 ef=256"] = usearch_graph
+    if graphs:
+        every["hnswlib ef=128"] = lambda rows: hnswlib_graph(rows, graphs, clock)
+        every["usearch HNSW bf16 ef=256"] = lambda rows: usearch_graph(rows, graphs, clock)
     return every
 
 
-def table(rows: Any, queries: Any, graphs: bool, seconds: float, absent: set[str]) -> list[Figure]:
-    n, built, spent = len(rows), dict[str, Search](), dict[str, float]()
+def table(rows: Any, queries: Any, graphs: Path | None, seconds: float, absent: set[str]) -> list[Figure]:
+    n, built, spent, weights = len(rows), dict[str, Search](), dict[str, float](), dict[str, float]()
     LAST.clear()
     for name, build in methods(n, graphs).items():
         start = clock()
@@ -120,6 +124,8 @@ def table(rows: Any, queries: Any, graphs: bool, seconds: float, absent: set[str
             built.pop(name, None)
             continue
         spent[name] = clock() - start
+        if isinstance(graph := built[name], Graph):
+            spent[name], weights[name] = graph.seconds, graph.megabytes
     true = [set(in_numpy(rows)(query).tolist()) for query in queries]
     times: dict[str, list[float]] = {name: [] for name in built}
     hits: dict[str, list[float]] = {name: [] for name in built}
@@ -149,6 +155,7 @@ def table(rows: Any, queries: Any, graphs: bool, seconds: float, absent: set[str
                 base / middle,
                 float(np.mean(hits[name])),
                 spent[name],
+                weights.get(name),
             )
         )
     return figures
@@ -308,6 +315,9 @@ def main() -> None:
     parser.add_argument(
         "--graphs", action="store_true", help="graph indexes above 10,000 rows too: slow to build"
     )
+    parser.add_argument(
+        "--keep", type=Path, help="a folder for graphs, which the next run over the same rows reads"
+    )
     parser.add_argument("--queries", type=int, default=40)
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
     given = parser.parse_args()
@@ -336,7 +346,9 @@ def main() -> None:
     )
     for n in sizes:
         rows = every[:n]
-        figures += table(rows, queries, given.graphs, 2.0 if given.quick else 6.0, absent)
+        with tempfile.TemporaryDirectory() as passing:
+            graphs = (given.keep or Path(passing)) if given.graphs or n <= 10_000 else None
+            figures += table(rows, queries, graphs, 2.0 if given.quick else 6.0, absent)
         lives[n] = life(rows, queries)
         speeds[n] = bandwidth(rows, queries[0])
     top = max(sizes)
@@ -358,12 +370,13 @@ def main() -> None:
         return
     print(f"{report['kernels']}; {report['machine']}; vectors: {source}; clock: {given.clock}")
     print(
-        f"{'n':>8} {'method':26} {'ms':>9} {'p10':>9} {'p90':>9} {'x numpy':>8} {'recall':>7} {'build s':>8}"
+        f"{'n':>8} {'method':26} {'ms':>9} {'p10':>9} {'p90':>9} {'x numpy':>8} {'recall':>7} {'build s':>8} {'file MB':>8}"
     )
     for f in figures:
         print(
             f"{f.n:8} {f.method:26} {f.milliseconds:9.4f} {f.low:9.4f} {f.high:9.4f} "
-            f"{f.times_numpy:8.2f} {f.recall:7.4f} {f.build_seconds:8.2f}"
+            f"{f.times_numpy:8.2f} {f.recall:7.4f} {f.build_seconds:8.2f} "
+            f"{'' if f.megabytes is None else round(f.megabytes):>8}"
         )
     for title, numbers_of in (("life", lives), ("GB/s", speeds), ("start", report["start"])):
         for n, numbers_by_name in numbers_of.items():

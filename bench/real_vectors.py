@@ -1,11 +1,13 @@
 """Embeddings of real sentences for bench_vectors.py, from what an installed system has to read: offline.
 
-    python bench/real_vectors.py OUT.npy [--count 100000] [--sentences FILE.txt]
+    python bench/real_vectors.py OUT.npy [--count 100000] [--sentences FILE.txt] [--folders DIR ...]
+                                         [--most-of-one 30] [--most-words 60]
 
-Descriptions of the distribution's packages (`apt-cache dumpavail`), man pages, and the docstrings of
-Python's library and of installed packages are split into sentences, made distinct, shuffled with a fixed
-seed and embedded with the model in the box: some ten minutes for 100,000. What a file or package gives
-is bounded, so that no one manual is the whole set. Where a source is missing, the others are used.
+Descriptions of the distribution's packages (`apt-cache dumpavail`), man pages, the docstrings of
+Python's library and of installed packages, and the documents of given folders are split into sentences, made
+distinct, shuffled with a fixed seed and embedded with the model in the box, a thread for each core: some ten
+minutes of processor time for 100,000. What a file or package gives is bounded, so that no one manual is the
+whole set; a million needs a wider bound, and folders. Where a source is missing, the others are used.
 """
 
 # ruff: noqa: E402  the house is found before it is imported
@@ -16,6 +18,7 @@ import argparse
 import ast
 import gzip
 import hashlib
+import html
 import os
 import random
 import re
@@ -25,7 +28,8 @@ import sysconfig
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +40,8 @@ sys.path.insert(0, str(HOUSE))
 from mimo_core.encoder import Encoder
 
 MOST_OF_ONE = 30  # sentences of one file
+FEWEST_WORDS, MOST_WORDS = 4, 60  # of a sentence
+LARGEST = 1 << 25  # a document beyond 32 MiB is data
 MOST_PAGES = 100  # of one family of commands, named by the first word: some have a page for every verb
 BLOCK = 2048  # texts between two lines of progress
 
@@ -92,27 +98,48 @@ def docstrings() -> Iterator[list[str]]:
             yield [part for text in found if text for part in re.split(r"\n\s*\n", text)]
 
 
-def sentences(paragraphs: Iterable[str]) -> Iterator[str]:
-    """What reads like a sentence: 4 to 60 words, mostly letters."""
+def documents(folder: Path) -> Iterator[list[str]]:
+    """Texts, HTML and what was packed of them; data and programs have too few letters to pass as sentences."""
+    for name in sorted(folder.rglob("*")):
+        kind = next((end for end in reversed(name.suffixes) if end != ".gz"), "")
+        if kind not in {"", ".txt", ".md", ".rst", ".html", ".index", ".dz"} or not name.is_file():
+            continue
+        try:
+            if name.stat().st_size > LARGEST:
+                continue
+            source = name.read_bytes()
+            text = (gzip.decompress(source) if source[:2] == b"\x1f\x8b" else source).decode()
+        except (OSError, EOFError, ValueError):
+            continue
+        if kind == ".html":
+            text = re.sub(r"<(?:p|li|td|dt|dd|h[1-6]|div|pre|br)\b", "\n\n<", text, flags=re.IGNORECASE)
+            text = html.unescape(re.sub(r"<[^>]*>", "", text))
+        yield re.split(r"\n\s*\n", text)
+
+
+def sentences(paragraphs: Iterable[str], most_words: int) -> Iterator[str]:
+    """What reads like a sentence: some words, mostly letters."""
     for paragraph in paragraphs:
         for one in re.split(r"(?<=[.!?;:])\s+(?=[A-Z\"'(])", " ".join(paragraph.split())):
             letters = sum(sign.isalpha() or sign == " " for sign in one)
             if one.startswith((">>>", "$")):
                 continue
-            if 4 <= len(one.split()) <= 60 and letters >= 0.8 * len(one):
+            if FEWEST_WORDS <= len(one.split()) <= most_words and letters >= 0.8 * len(one):
                 yield one
 
 
-def gathered(count: int) -> list[str]:
+def gathered(count: int, folders: Sequence[Path], most_of_one: int, most_words: int) -> list[str]:
     chosen = random.Random(7)
     seen: set[str] = set()
     every: list[str] = []
-    for name, source in (("packages", package_descriptions), ("man", man_pages), ("python", docstrings)):
+    sources = {"packages": package_descriptions(), "man": man_pages(), "python": docstrings()}
+    for name, source in (sources | {str(folder): documents(folder) for folder in folders}).items():
         before = len(every)
-        for paragraphs in source():
-            found = [one for one in dict.fromkeys(sentences(paragraphs)) if one.lower() not in seen]
-            if len(found) > MOST_OF_ONE:
-                found = chosen.sample(found, MOST_OF_ONE)
+        for paragraphs in source:
+            every_one = dict.fromkeys(sentences(paragraphs, most_words))
+            found = [one for one in every_one if one.lower() not in seen]
+            if len(found) > most_of_one:
+                found = chosen.sample(found, most_of_one)
             seen.update(one.lower() for one in found)
             every += found
         print(f"{name}: {len(every) - before} sentences", file=sys.stderr)
@@ -125,21 +152,27 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--sentences", type=Path, help="write them down, or read them from here if it exists")
+    parser.add_argument("--folders", type=Path, nargs="*", default=[], help="their documents are read, too")
+    parser.add_argument("--most-of-one", type=int, default=MOST_OF_ONE, help="sentences of one file")
+    parser.add_argument("--most-words", type=int, default=MOST_WORDS, help="of a sentence")
     given = parser.parse_args()
     if given.sentences and given.sentences.exists():
         texts = given.sentences.read_text().splitlines()[: given.count]
     else:
-        texts = gathered(given.count)
+        texts = gathered(given.count, given.folders, given.most_of_one, given.most_words)
         if given.sentences:
             given.sentences.write_text("".join(f"{text}\n" for text in texts))
     encoder = Encoder(HOUSE / "mimo" / "embedding" / "model")
     rows = np.empty((len(texts), encoder.dim), np.float32)
     start = time.monotonic()
-    for at in range(0, len(texts), BLOCK):
-        rows[at : at + BLOCK] = encoder.embed(texts[at : at + BLOCK])
-        done = min(at + BLOCK, len(texts))
-        rate = done / (time.monotonic() - start)
-        print(f"\r{done} of {len(texts)}, {rate:.0f} a second", end="", file=sys.stderr, flush=True)
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        blocks = threads.map(encoder.embed, (texts[at : at + BLOCK] for at in range(0, len(texts), BLOCK)))
+        done = 0
+        for block in blocks:
+            rows[done : done + len(block)] = block
+            done += len(block)
+            rate = done / (time.monotonic() - start)
+            print(f"\r{done} of {len(texts)}, {rate:.0f} a second", end="", file=sys.stderr, flush=True)
     part = given.out.with_suffix(".part.npy")
     np.save(part, rows)
     os.replace(part, given.out)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import heapq
+import json
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -94,7 +98,33 @@ def usearch_exact(rows: Any) -> Search:
     return lambda query: exact(rows, query, K, MetricKind.IP, exact=True, threads=1).keys
 
 
-def usearch_graph(rows: Any) -> Search:
+@dataclass(frozen=True)
+class Graph:
+    """A search in a graph, and what it took to build it: now, or when the file was made that it comes from."""
+
+    search: Search
+    seconds: float
+    megabytes: float  # of its file, which holds what must be in memory
+
+    def __call__(self, query: Any) -> Any:
+        return self.search(query)
+
+
+def kept(
+    folder: Path, name: str, rows: Any, clock: Callable[[], float], build: Callable[[str], None]
+) -> tuple[str, float, float]:
+    """The file of a graph over just these rows, built where there is none yet; the seconds, and the megabytes."""
+    sample = hashlib.sha256(np.ascontiguousarray(rows[:: max(1, len(rows) // 1000)]).tobytes())
+    file = folder / f"{name}-{len(rows)}-{sample.hexdigest()[:12]}"
+    told = file.with_suffix(".json")
+    if not told.exists():
+        start = clock()
+        build(str(file))
+        told.write_text(json.dumps({"seconds": clock() - start}))
+    return str(file), json.loads(told.read_text())["seconds"], file.stat().st_size / 1e6
+
+
+def usearch_graph(rows: Any, folder: Path, clock: Callable[[], float]) -> Graph:
     from usearch.index import Index
 
     index = Index(
@@ -105,19 +135,34 @@ def usearch_graph(rows: Any) -> Search:
         expansion_add=128,
         expansion_search=256,
     )
-    index.add(np.arange(len(rows)), rows, threads=1)
-    return lambda query: index.search(query, K, threads=1).keys
+
+    def build(file: str) -> None:
+        index.add(np.arange(len(rows)), rows, threads=1)
+        index.save(file)
+        index.reset()
+
+    file, *cost = kept(folder, "usearch", rows, clock, build)
+    index.load(file)
+    index.expansion_search = 256
+    return Graph(lambda query: index.search(query, K, threads=1).keys, *cost)
 
 
-def hnswlib_graph(rows: Any) -> Search:
+def hnswlib_graph(rows: Any, folder: Path, clock: Callable[[], float]) -> Graph:
     import hnswlib
 
+    def build(file: str) -> None:
+        index = hnswlib.Index("ip", rows.shape[1])
+        index.init_index(len(rows), M=16, ef_construction=128)
+        index.set_num_threads(1)
+        index.add_items(rows)
+        index.save_index(file)
+
+    file, *cost = kept(folder, "hnswlib", rows, clock, build)
     index = hnswlib.Index("ip", rows.shape[1])
-    index.init_index(len(rows), M=16, ef_construction=128)
+    index.load_index(file)
     index.set_num_threads(1)
-    index.add_items(rows)
     index.set_ef(128)
-    return lambda query: index.knn_query(query, K)[0][0]
+    return Graph(lambda query: index.knn_query(query, K)[0][0], *cost)
 
 
 def sqlite_vec(rows: Any) -> Search:
