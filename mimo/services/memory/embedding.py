@@ -86,7 +86,6 @@ class Embedding:
         self.queue = Queue(0, 0, None)
         self._catches_up = False
         self._seconds = FIRST_PAUSE
-        self._idle = trio.Event()
 
     @property
     def behind(self) -> int:
@@ -134,10 +133,6 @@ class Embedding:
                 self._back()
                 if library:
                     await self._give_way()
-
-    async def drained(self) -> None:
-        """Comes back when nothing waits."""
-        await self._idle.wait()
 
     async def _embed(self, batch: Sequence[Waiting]) -> _Made:
         before = self._database.changed.last
@@ -215,8 +210,6 @@ class Embedding:
         """Until there is something new, or something is to be tried again."""
         await self._look()
         self._catches_up = False
-        self._idle.set()
-        self._idle = trio.Event()
         seconds = LONGEST_REST
         if self.queue.next_try is not None:
             seconds = min(max(1.0, (self.queue.next_try - self._clock()) / 1000), LONGEST_REST)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from mimo.storage.engrams import search
 from mimo.storage.engrams.search import Filter
+from mimo.storage.engrams.through import Through, through
 from mimo.storage.engrams.traits import BINDING, tokenizer
 
 # A question's every word costs one look into the index. What is longer is not a question but a document.
@@ -105,14 +106,13 @@ def by_words(
     if len(terms) > MOST_WORDS:  # the rarest say the most
         terms = sorted(terms, key=lambda term: sizes.having(db, term.stem) or 1 << 62)[:MOST_WORDS]
     total = sizes.of(db, allowed.namespaces)
-    within = allowed
-    if not strictly and total > ALMOST_ALL * sizes.of(db, None):
-        within = Filter()
+    within = None if total > ALMOST_ALL * sizes.of(db, None) else allowed.namespaces
+    only = through(db, allowed, now) if strictly else None
     lists: list[npt.NDArray[np.int64]] = []
     counts: list[int] = []
     full: list[int] = []
     for number, term in enumerate(terms):
-        ids = search.rows_with(db, term.word, within, now, strictly=strictly)
+        ids = _newest(db, search.match_of([term.word], within), only)
         lists.append(ids)
         if len(ids) < search.MOST_ROWS:
             counts.append(len(ids))
@@ -122,14 +122,25 @@ def by_words(
     together = None
     if len(full) > 1:
         rarest, expected = _enough(full, counts, sizes.of(db, None))
-        wanted, few = [terms[at].word for at in rarest], expected < search.MOST_ROWS
-        found = search.rows_with_all(db, wanted, within, now, few=few, strictly=strictly)
-        together = Together(rarest, found)
+        match = search.match_of([terms[at].word for at in rarest], within, together=True)
+        together = Together(rarest, _newest(db, match, only, few=expected < search.MOST_ROWS))
     groups = None
     if allowed.namespaces is not None:
         groups = tuple(search.namespace_numbers(db, allowed.namespaces).values())
-    every = np.array(search.allowed_ids(db, allowed, now), np.int64) if strictly else None
+    every = None if only is None else only.ids
     return ByWords(tuple(terms), tuple(counts), tuple(lists), together, total, groups, every)
+
+
+def _newest(
+    db: apsw.Connection, match: str, only: Through | None, *, few: bool = False
+) -> npt.NDArray[np.int64]:
+    """The newest rows with these words; where it is asked strictly, only of those that may be named."""
+    if only is not None:
+        return only.newest(
+            search.MOST_ROWS,
+            lambda limit, low, high: search.rows_with(db, match, limit, low=low, high=high),
+        )
+    return search.few_rows_with(db, match) if few else search.rows_with(db, match)
 
 
 def _enough(full: Sequence[int], counts: Sequence[int], total: int) -> tuple[tuple[int, ...], float]:

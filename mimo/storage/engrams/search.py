@@ -106,68 +106,36 @@ CANDIDATES = f"""
         e.created_at, e.valid_from, e.valid_to, e.superseded_by, e.accessed_at, e.access_count
     FROM json_each(:ids) AS wanted CROSS JOIN engrams e ON e.id = wanted.value WHERE {ALLOWED}
 """  # noqa: S608
-ALLOWED_IDS = f"""
-    SELECT e.id FROM json_each(:namespaces) AS home CROSS JOIN engrams e ON e.namespace = home.value
-    WHERE {ALLOWED} ORDER BY e.id
-"""  # noqa: S608
 # All in one value: a step for each of a thousand rows takes as long again as finding them, and so does JSON.
 WITH_WORDS = """
-    SELECT group_concat(rowid)
-    FROM (SELECT rowid FROM engram_words WHERE engram_words MATCH ? ORDER BY rowid DESC LIMIT ?)
+    SELECT group_concat(rowid) FROM (
+        SELECT rowid FROM engram_words WHERE engram_words MATCH ? AND rowid BETWEEN ? AND ? ORDER BY rowid DESC LIMIT ?)
 """
 IN_ORDER = """
     SELECT group_concat(rowid)
     FROM (SELECT rowid FROM engram_words WHERE engram_words MATCH ? ORDER BY rowid)
 """
-WITH_WORD_ALLOWED = f"""
-    SELECT f.rowid FROM engram_words f CROSS JOIN engrams e ON e.id = f.rowid
-    WHERE engram_words MATCH :match AND {ALLOWED} ORDER BY f.rowid DESC LIMIT :limit
-"""  # noqa: S608
 
 
 def rows_with(
-    db: apsw.Connection, term: str, allowed: Filter, now: int, limit: int = MOST_ROWS, *, strictly: bool
-) -> Integers:
-    """The ids of up to `limit` rows that have this (stemmed) word, the newest first.
-
-    `strictly`: of those that the whole filter lets through, each of which is looked at; else only the namespaces count.
-    """
-    match = match_of([term], allowed.namespaces)
-    return _let_through(db, match, allowed, now, limit) if strictly else _listed(db, match, limit)
-
-
-def rows_with_all(
     db: apsw.Connection,
-    terms: Sequence[str],
-    allowed: Filter,
-    now: int,
+    match: str,
     limit: int = MOST_ROWS,
     *,
-    few: bool = False,
-    strictly: bool = False,
+    low: int = 0,
+    high: int = (1 << 63) - 1,
 ) -> Integers:
-    """The ids of up to `limit` rows that have all of these words, the newest first: for common words only.
-
-    Where `few` are expected, all of them are read in the order of the index, which takes two thirds of the time.
-    """
-    match = match_of(terms, allowed.namespaces, together=True)
-    if strictly:
-        return _let_through(db, match, allowed, now, limit)
-    if not few:
-        return _listed(db, match, limit)
-    return _ids(db, IN_ORDER, (match,))[: -limit - 1 : -1]
+    """The ids of up to `limit` rows that have these words (see `match_of`), the newest first, from id to id."""
+    return listed_ids(db, WITH_WORDS, (match, low, high, limit))
 
 
-def _let_through(db: apsw.Connection, match: str, allowed: Filter, now: int, limit: int) -> Integers:
-    found = rows(db, WITH_WORD_ALLOWED, {**bound(allowed, now), "match": match, "limit": limit})
-    return np.array([row[0] for row in found], np.int64)
+def few_rows_with(db: apsw.Connection, match: str, limit: int = MOST_ROWS) -> Integers:
+    """The same, where few are expected: all of them are read in the order of the index, in two thirds of the time."""
+    return listed_ids(db, IN_ORDER, (match,))[: -limit - 1 : -1]
 
 
-def _listed(db: apsw.Connection, match: str, limit: int) -> Integers:
-    return _ids(db, WITH_WORDS, (match, limit))
-
-
-def _ids(db: apsw.Connection, sql: str, bindings: tuple[str | int, ...]) -> Integers:
+def listed_ids(db: apsw.Connection, sql: str, bindings: Any) -> Integers:
+    """What a statement gives that joins ids to one text."""
     listed = cast("str | None", value(db, sql, bindings))
     return np.fromstring(listed, np.int64, sep=",") if listed else np.zeros(0, np.int64)
 
@@ -183,15 +151,6 @@ def count_in(db: apsw.Connection, namespaces: Sequence[str] | None) -> int:
         return cast("int", value(db, "SELECT count(*) FROM engrams WHERE state IN ('live', 'working')"))
     sql = "SELECT count(*) FROM engrams WHERE state IN ('live', 'working') AND namespace = ?"
     return sum(cast("int", value(db, sql, (name,))) for name in namespaces)
-
-
-def allowed_ids(db: apsw.Connection, allowed: Filter, now: int) -> Sequence[int]:
-    """Every id that a filter lets through, in order. Without namespaces it looks through all of them."""
-    everywhere = allowed.namespaces
-    if everywhere is None:
-        everywhere = tuple(row[0] for row in rows(db, "SELECT name FROM namespaces"))
-    bindings = {**bound(allowed, now), "namespaces": json.dumps(everywhere)}
-    return [row[0] for row in rows(db, ALLOWED_IDS, bindings)]
 
 
 def namespace_numbers(db: apsw.Connection, names: Sequence[str]) -> dict[str, int]:

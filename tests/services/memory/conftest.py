@@ -61,6 +61,7 @@ def insert(db: apsw.Connection, items: Sequence[dict[str, Any]]) -> list[int]:
             "state": item.get("state", "live"), "session": item.get("session"), "position": item.get("position"),
             "importance": item.get("importance", 0.5), "access_count": item.get("uses", 0),
             "valid_from": item.get("valid_from"), "valid_to": item.get("valid_to"),
+            "client": item.get("client", ""), "trust": item.get("trust", "agent"),
             "superseded_by": item.get("superseded_by"), "expires_at": item.get("expires_at"),
             "state_since": at, "created_at": at, "stored_at": at, "changed_at": at, "accessed_at": at,
         }  # fmt: skip

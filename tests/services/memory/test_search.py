@@ -218,12 +218,10 @@ async def test_common_words_are_found_together_however_many_rows_were_expected(s
 
     def found(db: apsw.Connection) -> None:
         for limit in (1, 3, 50):
-            newest = list(search.rows_with_all(db, ["kiln", "hot"], Filter(("home",)), 0, limit))
+            match = search.match_of(["kiln", "hot"], ("home",), together=True)
+            newest = list(search.rows_with(db, match, limit))
             assert newest == [n + 1 for n in range(29, -1, -1) if n % 3][:limit]
-            assert (
-                list(search.rows_with_all(db, ["kiln", "hot"], Filter(("home",)), 0, limit, few=True))
-                == newest
-            )
+            assert list(search.few_rows_with(db, match, limit)) == newest
 
     await store.database.read(found)
 
@@ -295,8 +293,7 @@ async def test_every_query_uses_an_index(store: Any) -> None:
             ids = [id_ for ids in said.rows for id_ in ids.tolist()] or [1]
             windows.windows_around(db, ids, allowed, 0, "hashing")
             search.shown(db, ids, allowed, 0)
-        for how in ({}, {"few": True}, {"strictly": True}):
-            search.rows_with_all(db, ["pottery", "bowl"], Filter(("home",)), 0, 5, **how)
+        search.few_rows_with(db, search.match_of(["pottery", "bowl"], ("home",), together=True))
         search.namespace_names(db)
         db.exec_trace = None
         run(db, "SELECT * FROM engrams WHERE namespace = ?", ("home",))
