@@ -27,6 +27,7 @@ from mimo.health import health, status_resource
 from mimo.home import Home
 from mimo.house import House
 from mimo.keys import Keys
+from mimo.observability import logs
 from mimo.observability.events import Events
 from mimo.observability.loop import LoopWatch
 from mimo.observability.metrics import Metrics
@@ -44,6 +45,7 @@ from mimo.tool import Capacity, Client, Json, JsonObject
 from mimo.transports.desk import Desk
 from mimo.transports.stdio import StdioDoor
 from mimo.transports.unix import UnixDoor
+from mimo.vector import kernels
 
 if TYPE_CHECKING:
     from mimo.network import Answers
@@ -65,7 +67,7 @@ def build(
     """
     settings = read_settings()
     events, metrics = Events(on_missed=lambda count: metrics.events_missed.inc(count)), Metrics()
-    metrics.info.labels(__version__, "").set(1)
+    metrics.info.labels(__version__, kernels()).set(1)
     metrics.started_at.set_to_current_time()
     reports = Reports(events, metrics)
 
@@ -74,8 +76,10 @@ def build(
         readers=settings.storage.readers,
         on_progress=lambda told: on_long_work(60, told),
         on_commit=reports.committed,
+        on_checkpoint=reports.checkpointed,
+        on_read=reports.read,
     )
-    metrics.before_render(lambda: reports.measure(database.stats()))
+    metrics.before_render(lambda: reports.measure(database.stats(), logs.lines_lost()))
 
     toolbox = Toolbox(events)
     dispatch = Dispatch(toolbox, events, metrics, limits_of(settings.limits))

@@ -15,7 +15,7 @@ from mimo.observability.news import ChildFailed, ChildStarted, LoopStalled
 from mimo.resilience import BreakerChanged, BreakerState
 from mimo.storage.backup import Backup
 from mimo.storage.database import Stats
-from mimo.storage.writer import Committed
+from mimo.storage.writer import Checkpointed, Committed
 from mimo.supervision import Ended, GaveUp, Refused, Restarting, Started, SupervisionEvent
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,7 @@ class Reports:
     def __init__(self, events: Events, metrics: Metrics) -> None:
         self._events = events
         self._metrics = metrics
+        self._lines_lost = 0
 
     def supervised(self, event: SupervisionEvent) -> None:
         metrics, publish = self._metrics, self._events.publish
@@ -63,6 +64,13 @@ class Reports:
         metrics.commit_seconds.observe(group.seconds)
         metrics.commit_jobs.observe(group.jobs)
 
+    def checkpointed(self, told: Checkpointed) -> None:
+        self._metrics.checkpoints.labels(told.outcome).inc()
+        self._metrics.checkpoint_seconds.observe(told.seconds)
+
+    def read(self, seconds: float) -> None:
+        self._metrics.read_seconds.observe(seconds)
+
     def backed_up(self, made: Backup | None) -> None:
         self._metrics.backups.labels("ok" if made else "failed").inc()
         if made:
@@ -73,9 +81,13 @@ class Reports:
         self._events.publish(LoopStalled(stall.task, stall.seconds))
         log.warning("%s held up the loop for %.0f ms", stall.task, stall.seconds * 1000)
 
-    def measure(self, stats: Stats) -> None:
-        """Bring the gauges of the database up to date."""
+    def measure(self, stats: Stats, lines_lost: int) -> None:
+        """Bring the gauges of the database, and what is counted elsewhere, up to date."""
         metrics = self._metrics
+        # Logging that is set up anew counts from nothing.
+        before = self._lines_lost if lines_lost >= self._lines_lost else 0
+        metrics.log_lines_lost.inc(lines_lost - before)
+        self._lines_lost = lines_lost
         metrics.writer_waiting.set(stats.waiting)
         metrics.wal_bytes.set(stats.wal_bytes)
         metrics.database_bytes.set(stats.file_bytes)

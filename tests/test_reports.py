@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import pytest
 import trio
@@ -10,11 +11,14 @@ from trio.testing import MockClock
 
 from mimo.embedding.choice import chosen
 from mimo.errors import Unavailable
+from mimo.home import Home
 from mimo.observability.events import Events
 from mimo.observability.metrics import Metrics
 from mimo.observability.news import BreakerChanged
 from mimo.reports import Reports
 from mimo.resilience import Breaker
+from mimo.storage.database import Database
+from mimo.storage.sql import run, value
 
 
 async def test_a_breaker_that_opens_and_closes_is_told(
@@ -69,3 +73,32 @@ async def test_an_embedder_behind_an_address_reports_its_breaker(
             await embedder.embed(["text"])
     assert [event.kind for event in events.since(0)] == ["system:breaker_changed"]
     assert f'mimo_breaker_state{{breaker="{provider}"}} 2.0'.encode() in metrics.render()
+
+
+async def test_reading_and_emptying_the_log_are_measured(tmp_path: Path) -> None:
+    metrics = Metrics()
+    reports = Reports(Events(), metrics)
+    database = Database(Home(tmp_path / "home"), on_checkpoint=reports.checkpointed, on_read=reports.read)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(database.run)
+        before = metrics.render()
+        await database.read(value, "SELECT 1")
+        with pytest.raises(ZeroDivisionError):
+            await database.read(lambda db: 1 / 0)
+        await database.write(run, "INSERT INTO namespaces (name, created_at) VALUES ('home', 0)")
+        assert await database.checkpoint()
+        nursery.cancel_scope.cancel()
+    assert b"mimo_storage_read_seconds_count 0.0" in before
+    assert b"mimo_storage_read_seconds_count 2.0" in metrics.render()
+    assert b'mimo_storage_checkpoints_total{outcome="whole"}' in metrics.render()
+    assert b"mimo_storage_checkpoint_seconds_count 0.0" not in metrics.render()
+
+
+def test_lines_that_stderr_did_not_take_are_counted_once() -> None:
+    metrics = Metrics()
+    reports, stats = Reports(Events(), metrics), Database(Home("/nowhere")).stats()
+    for lost in (0, 3, 3, 5):
+        reports.measure(stats, lost)
+    assert b"mimo_log_lines_lost_total 5.0" in metrics.render()
+    reports.measure(stats, 2)  # logging was set up anew
+    assert b"mimo_log_lines_lost_total 7.0" in metrics.render()

@@ -67,9 +67,5 @@ def new_token() -> str:
     return PREFIX + secrets.token_urlsafe(32)
 
 
-def is_token(text: str) -> bool:
-    return _SHAPE.fullmatch(text) is not None
-
-
 def digest_of(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()

@@ -165,8 +165,6 @@ class Sessions:
         self._open: dict[str, Session] = {}
         self._in_flight = 0
         self._quiet = trio.Event()
-        self._changed = trio.Event()
-        self._idle_since: float | None = None
         self._doors: set[str] = set()
         self.draining = False
         metrics.before_render(self._measure)
@@ -187,8 +185,6 @@ class Sessions:
         session = Session(self, client, door, goodbye)
         self._open[session.id] = session
         self._doors.add(door)
-        self._idle_since = None
-        self._notice()
         self._metrics.sessions_opened.labels(door).inc()
         self._events.publish(ClientConnected(session.id, client.name, door))
         try:
@@ -196,9 +192,6 @@ class Sessions:
         finally:
             session.cancel_all("the client is gone")
             del self._open[session.id]
-            if not self._open:
-                self._idle_since = trio.current_time()
-            self._notice()
             self._events.publish(ClientLeft(session.id, session.client.name, door))
 
     def find(self, session_id: str) -> Session | None:
@@ -223,26 +216,6 @@ class Sessions:
     @property
     def in_flight(self) -> int:
         return self._in_flight
-
-    @property
-    def idle_since(self) -> float | None:
-        """Trio's time since when nobody is connected; None while somebody is."""
-        if not self._open and self._idle_since is None:
-            self._idle_since = trio.current_time()  # nobody has come yet, and this is the first to ask
-        return self._idle_since
-
-    async def idle_for(self, seconds: float) -> None:
-        """Return once nobody has been connected for so long."""
-        while True:
-            await trio.lowlevel.checkpoint()
-            since, changed = self.idle_since, self._changed
-            if since is None:
-                await changed.wait()
-                continue
-            with trio.move_on_at(since + seconds):
-                await changed.wait()
-                continue
-            return
 
     async def drain(self) -> None:
         """Take nobody and nothing new, tell everybody, and wait until nothing is in flight.
@@ -273,10 +246,6 @@ class Sessions:
         self._in_flight -= 1
         if not self._in_flight:
             self._quiet.set()
-
-    def _notice(self) -> None:
-        self._changed.set()
-        self._changed = trio.Event()
 
     def _measure(self) -> None:
         for door in self._doors:

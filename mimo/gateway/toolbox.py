@@ -100,10 +100,6 @@ class Toolbox:
                 return shelf.tools[name].passes is not None
         return False
 
-    def owner_of(self, tool: str) -> str:
-        """Whose tool this is; "" is the house."""
-        return next(owner for owner, shelf in self._shelves.items() if tool in shelf.tools)
-
     def with_schema(self, name: str) -> tuple[Tool, JsonObject]:
         """A tool and the schema of its arguments. Raises as `find` does."""
         tool = self.find(name)

@@ -80,6 +80,11 @@ def configure(level: str = "info", form: Form = "auto", *, fd: int = 2) -> Stder
     return handler
 
 
+def lines_lost() -> int:
+    """How many lines stderr has not taken, since logging was set up last."""
+    return sum(each.lost for each in logging.getLogger().handlers if isinstance(each, StderrHandler))
+
+
 def _for_people(form: Form, handler: StderrHandler) -> bool:
     return handler.is_terminal if form == "auto" else form == "text"
 

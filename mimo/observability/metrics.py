@@ -112,10 +112,6 @@ class Metrics:
         self.breaker_changes = counter(
             "mimo_breaker_changes_total", "Changes of a breaker's state.", "breaker", "state"
         )
-        self.retries = counter("mimo_retries_total", "Attempts after the first.", "what")
-        self.served_by = counter(
-            "mimo_served_by_total", "Which link of a fallback chain gave the answer.", "what", "link"
-        )
 
         # What it costs.
         self.events_missed = counter("mimo_events_missed_total", "Events lost by slow subscribers.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, TypeVarTuple, cast
@@ -30,7 +31,7 @@ from mimo.storage.opened import Opened
 from mimo.storage.sql import run
 from mimo.storage.thread import Abandoned, TimeIsUp
 from mimo.storage.translate import translated, translation
-from mimo.storage.writer import Committed, Writer, optimize
+from mimo.storage.writer import Checkpointed, Committed, Writer, optimize
 
 logger = logging.getLogger(__name__)
 
@@ -78,17 +79,21 @@ class Database:
         migrations: Sequence[Migration] | None = None,
         on_progress: Progress = lambda told: None,
         on_commit: Callable[[Committed], object] = lambda told: None,
+        on_checkpoint: Callable[[Checkpointed], object] = lambda told: None,
+        on_read: Callable[[float], object] = lambda seconds: None,
         vfs: str | None = None,
     ) -> None:
-        """`on_progress` is called in a thread before each migration, `on_commit` in the loop after each group."""
+        """`on_progress` is called in a thread before each migration, `on_commit` and `on_read` in the loop after each
+        group and each unit of reading, and `on_checkpoint` in the writer's thread."""
         self.home = home
         self.changed = Changed()
         self._readers = readers
         self._migrations = migrations
         self._on_progress = on_progress
         self._on_commit = on_commit
+        self._on_read = on_read
         self._vfs = vfs
-        self._writer = Writer(home)
+        self._writer = Writer(home, on_checkpoint)
         self._open: Opened | None = None
         self._groups = self._writes = self._failed = self._reads = self._reopened = 0
         self._last_commit_seconds = 0.0
@@ -132,6 +137,7 @@ class Database:
         it = self._opened()
         self._reads += 1
         reader = await it.borrowed()
+        began = time.perf_counter()
         try:
             return await reader.run(_in_snapshot, work, args)
         except (apsw.Error, TimeIsUp) as error:
@@ -141,6 +147,7 @@ class Database:
             raise ours from error
         finally:
             it.give_back(reader)
+            self._on_read(time.perf_counter() - began)
 
     async def write(
         self,

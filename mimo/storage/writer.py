@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -47,11 +47,23 @@ class Committed:
     last_seq: int
 
 
+@dataclass(frozen=True, slots=True)
+class Checkpointed:
+    """One copying of the log into the file, as metrics see it."""
+
+    outcome: Literal["whole", "partly", "failed"]
+    seconds: float
+
+
 class Writer:
     """What is known from group to group. For the writer's thread; others may read its counts."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(
+        self, home: Home, on_checkpoint: Callable[[Checkpointed], object] = lambda told: None
+    ) -> None:
+        """`on_checkpoint` is called in the writer's thread."""
         self._home = home
+        self._on_checkpoint = on_checkpoint
         self.full = False  # only what frees something is admitted
         self.wal_pages = 0
         self.checkpoint_errors = 0
@@ -121,19 +133,23 @@ class Writer:
         A checkpoint that fails has lost nothing, the log has it still: it is counted, and tried again later.
         """
         db.set_busy_timeout(PATIENCE_MS)
+        began = time.perf_counter()
         try:
             busy, pages, copied = cast("tuple[int, int, int]", rows(db, CHECKPOINTS[mode])[0])
         except apsw.Error as error:
             self.checkpoint_errors += 1
             if isinstance(error, apsw.FullError):
                 self._give_up_ballast()
+            self._on_checkpoint(Checkpointed("failed", time.perf_counter() - began))
             return False
         finally:
             db.set_busy_timeout(BUSY_MS)
         self.wal_pages = max(pages, 0) if mode == "truncate" else self.wal_pages
         if pages == copied:
             self.wal_pages = 0  # the next write begins the log anew
-        return not busy and pages == copied
+        whole = not busy and pages == copied
+        self._on_checkpoint(Checkpointed("whole" if whole else "partly", time.perf_counter() - began))
+        return whole
 
     def _commit(self, db: apsw.Connection, jobs: Sequence[Job]) -> None:
         """Often it is the log that has taken the last room: emptied, it makes place for all.

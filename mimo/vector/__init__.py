@@ -8,7 +8,7 @@ from there at every start, in a worker thread, while words answer.
 - `segments`: all of them: vectors of different models or dimensions never meet
 """
 
-from mimo.vector.rows import Columns, Neighbour, Row, from_blob, from_blobs, to_blob
+from mimo.vector.rows import Columns, Neighbour, Row, from_blob, from_blobs, kernels, to_blob
 from mimo.vector.segment import Fetch, Segment
 from mimo.vector.segments import Segments, Space
 
@@ -22,5 +22,6 @@ __all__ = [
     "Space",
     "from_blob",
     "from_blobs",
+    "kernels",
     "to_blob",
 ]

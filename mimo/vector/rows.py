@@ -15,6 +15,11 @@ Floats: TypeAlias = npt.NDArray[np.float32]
 Vector: TypeAlias = npt.NDArray[np.floating[Any]] | Sequence[float]
 
 
+def kernels() -> str:
+    """What compares vectors here: compiled or not, and for which instructions."""
+    return f"{mimo_core.implementation()} {mimo_core.isa()}"
+
+
 class Row(NamedTuple):
     """A vector as it is stored, under the id of what it stands for."""
 

@@ -167,40 +167,6 @@ async def test_a_drain_of_nobody_ends_at_once(sessions: Sessions) -> None:
     assert sessions.draining
 
 
-async def test_idle_begins_when_the_last_one_leaves(
-    sessions: Sessions, autojump_clock: trio.testing.MockClock
-) -> None:
-    born = trio.current_time()
-    assert sessions.idle_since == born
-    await trio.sleep(5)
-    assert sessions.idle_since == born
-    with sessions.open(Client(), "socket"):
-        with sessions.open(Client(), "http"):
-            assert sessions.idle_since is None
-        await trio.sleep(5)
-        assert sessions.idle_since is None
-    assert sessions.idle_since == trio.current_time()
-
-
-async def test_waiting_for_idleness_begins_anew_with_every_client(
-    sessions: Sessions, autojump_clock: trio.testing.MockClock
-) -> None:
-    began = trio.current_time()
-
-    async def visit() -> None:
-        await trio.sleep(8)
-        with sessions.open(Client(), "socket"):
-            await trio.sleep(20)
-        await trio.sleep(9)
-        with sessions.open(Client(), "socket"):
-            pass
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(visit)
-        await sessions.idle_for(10)
-    assert trio.current_time() - began == 8 + 20 + 9 + 10
-
-
 async def test_a_thousand_requests_leave_nothing_behind(sessions: Sessions) -> None:
     with sessions.open(Client(), "socket") as session:
         async with trio.open_nursery() as nursery:

@@ -1,9 +1,12 @@
 """The numbers: declared once, bounded, and asked for only when somebody looks."""
 
+import inspect
 import re
 import subprocess
 import sys
+from pathlib import Path
 
+import mimo
 from mimo.observability.metrics import MOST_TOOLS, Metrics
 
 
@@ -23,6 +26,17 @@ def test_every_name_begins_with_mimo_and_says_its_unit() -> None:
         if type_ == b"counter":
             assert name.endswith(b"_total"), name
     assert len({name for name, _ in declared}) == len(declared)
+
+
+def test_every_number_is_told_by_somebody() -> None:
+    """What nobody counts would stand at nothing for ever, and be believed."""
+    source = inspect.getfile(Metrics)
+    numbers = set(re.findall(r"self\.(\w+) = (?:counter|gauge|histogram)\(", Path(source).read_text()))
+    mine = Path(source).read_text().partition("def called(")[2]
+    others = [each.read_text() for each in Path(mimo.__file__).parent.rglob("*.py") if str(each) != source]
+    told = set(re.findall(r"\.(\w+)\b", "\n".join([mine, *others])))
+    assert len(numbers) > 40
+    assert numbers - told == set()
 
 
 def test_tools_that_are_not_there_share_one_label() -> None:

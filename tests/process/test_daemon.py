@@ -26,6 +26,7 @@ from mimo.launch import LARGEST_LOG, greeting
 from mimo.observability.resources import THRESHOLDS
 from mimo.storage.migrate import migrations_in
 from mimo.transports.unix import MAX_CONNECTIONS
+from mimo.vector import kernels
 
 Serve = Callable[..., Any]
 Mimo = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -251,6 +252,8 @@ def test_what_goes_on_inside_is_told_by_status_and_metrics(serve: Serve, mimo: M
             numbers = daemon.ask("mimo/metrics")
         assert 'mimo_memories{state="live"}' in numbers
         assert 'mimo_cache_bytes{cache="vectors"}' in numbers
+        assert f'kernel="{kernels()}"' in numbers
+        assert "mimo_storage_read_seconds_count 0.0" not in numbers
 
 
 UNITS = sorted((Path(__file__).parents[2] / "ops" / "systemd").rglob("*.service"))

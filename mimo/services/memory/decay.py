@@ -48,11 +48,6 @@ def retention(fading: Fading) -> float:
     return min(1.0, max(0.0, left))
 
 
-def is_due(fading: Fading) -> bool:
-    """Whether it is to be archived now."""
-    return fading.fades and retention(fading) < ARCHIVED_BELOW
-
-
 def days_left(fading: Fading) -> float:
     """Active days until it is to be archived, if it is not used before; infinity if never."""
     if not fading.fades or fading.rate <= 0:

@@ -159,10 +159,6 @@ def namespace_numbers(db: apsw.Connection, names: Sequence[str]) -> dict[str, in
     return dict(rows(db, sql, (json.dumps(list(names)),)))
 
 
-def namespace_names(db: apsw.Connection) -> Sequence[str]:
-    return [row[0] for row in rows(db, "SELECT name FROM namespaces ORDER BY name")]
-
-
 def candidates(db: apsw.Connection, ids: Iterable[int], allowed: Filter, now: int) -> dict[int, Candidate]:
     """Those of the ids that the filter lets through, with what an answer shows of them."""
     bindings = {**bound(allowed, now), "ids": json.dumps(list(ids))}

@@ -104,17 +104,6 @@ def load_triples(db: apsw.Connection, ids: Sequence[int]) -> dict[int, Triple]:
     return {row[0]: Triple(*row) for row in found}
 
 
-def live_after(db: apsw.Connection, graph: str, after: int, limit: int) -> list[Lean]:
-    """What is believed in a graph, in the order of its ids, a portion at a time."""
-    found = rows(
-        db,
-        f"SELECT {LEAN} FROM semantic_triples INDEXED BY triples_confident"  # noqa: S608
-        " WHERE graph_id = ? AND retired_at IS NULL AND id > ? ORDER BY id LIMIT ?",
-        (graph, after, limit),
-    )
-    return list(map(Lean._make, found))
-
-
 def all_live(db: apsw.Connection, graph: str) -> list[Lean]:
     """What is believed in a graph, all of it, conclusions after what was said."""
     found = rows(
@@ -161,17 +150,6 @@ def origins_of(db: apsw.Connection, ids: Sequence[int]) -> dict[int, list[Origin
     ):
         found.setdefault(id_, []).append(Origin(*rest))
     return found
-
-
-def of_engrams(db: apsw.Connection, graph: str, engrams: Sequence[int]) -> list[int]:
-    """What is believed because of these memories."""
-    found = rows(
-        db,
-        "SELECT id FROM semantic_triples WHERE engram_id IN (SELECT value FROM json_each(?))"
-        " AND +graph_id = ? AND retired_at IS NULL ORDER BY id",
-        (json.dumps(list(engrams)), graph),
-    )
-    return [row[0] for row in found]
 
 
 def engrams_about(db: apsw.Connection, graph: str, names: Sequence[str], limit: int) -> list[int]:

@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mimo.services.memory.decay import ARCHIVED_BELOW, Fading, days_left, is_due, rate, retention
+from mimo.services.memory.decay import ARCHIVED_BELOW, Fading, days_left, rate, retention
 
 importances = st.floats(0, 1)
 uses = st.integers(0, 10_000)
@@ -42,14 +42,14 @@ def test_what_was_used_more_is_never_less_retained(i: float, idle: float) -> Non
 
 @given(importances, uses, days)
 def test_what_is_protected_or_precious_is_never_due(i: float, n: int, idle: float) -> None:
-    assert not is_due(fading(i, n, idle, protected=True))
-    assert not is_due(fading(max(i, 0.95), n, idle))
+    assert days_left(fading(i, n, idle, protected=True)) == math.inf
+    assert days_left(fading(max(i, 0.95), n, idle)) == math.inf
 
 
 @given(st.floats(0.11, 0.94), st.integers(0, 100), st.floats(0, 100))
 def test_the_days_left_are_those_after_which_it_is_due(i: float, n: int, idle: float) -> None:
     left = days_left(fading(i, n, idle))
     if left > 0:
-        assert not is_due(fading(i, n, idle + left * 0.999))
+        assert days_left(fading(i, n, idle + left * 0.999)) > 0
         assert math.isclose(retention(fading(i, n, idle + left)), ARCHIVED_BELOW, rel_tol=1e-6)
-    assert is_due(fading(i, n, idle + left * 1.001 + 0.001))
+    assert days_left(fading(i, n, idle + left * 1.001 + 0.001)) == 0

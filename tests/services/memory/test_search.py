@@ -294,7 +294,6 @@ async def test_every_query_uses_an_index(store: Any) -> None:
             windows.windows_around(db, ids, allowed, 0, "hashing")
             search.shown(db, ids, allowed, 0)
         search.few_rows_with(db, search.match_of(["pottery", "bowl"], ("home",), together=True))
-        search.namespace_names(db)
         db.exec_trace = None
         run(db, "SELECT * FROM engrams WHERE namespace = ?", ("home",))
         for sql, bindings in asked:
