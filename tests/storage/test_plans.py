@@ -209,6 +209,18 @@ def test_what_a_session_is_told_is_found_by_an_index(db: apsw.Connection) -> Non
     still = [sql for sql in ran if "engrams newer" in sql]
     assert len(still) == 6
     assert all(any("engrams_to_come" in step for step in plan_of(db, sql)) for sql in still)
+    assert all(any("engrams_superseded" in step for step in plan_of(db, sql)) for sql in still)
+    of_spaces = [sql for sql in ran if "AS home" in sql]
+    assert len(of_spaces) == 5
+    # Not all that is live, nor all of a kind in whatever namespace.
+    narrow = [
+        ("engrams_pinned", "namespace=?"),
+        ("engrams_by_weight", "namespace=? AND kind=?"),
+        ("engrams_by_kind", "kind=? AND namespace=?"),
+    ]
+    for sql in of_spaces:
+        (step,) = (step for step in plan_of(db, sql) if "SEARCH e" in step)
+        assert any(index in step and by in step for index, by in narrow), step
 
 
 @pytest.mark.parametrize(

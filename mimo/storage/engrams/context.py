@@ -19,30 +19,36 @@ _SHOWN = (
     " e.state = 'live' AND e.trust <> 'web'"
     " AND (e.valid_to IS NULL OR e.valid_to > :now) AND (e.valid_from IS NULL OR e.valid_from <= :now)"
 )
-# By an index of those that nothing replaces; and those few whose replacement holds only later.
-_OF_SPACES = "FROM json_each(:spaces) AS home JOIN engrams e ON e.namespace = home.value WHERE e.superseded_by IS NULL AND"
+# Of which sections, what comes first in each, and by which index: the planner would now and then look through all.
+_SECTIONS: dict[Section, tuple[str, str, str]] = {
+    "pinned": ("e.protected = 1", "e.importance", "engrams_pinned"),
+    "preferences": ("e.kind = 'preference' AND e.importance >= 0.4", "e.importance", "engrams_by_weight"),
+    "unfinished": ("e.kind = 'plan'", "e.created_at", "engrams_by_kind"),
+    "decisions": ("e.kind = 'decision'", "e.created_at", "engrams_by_kind"),
+    "recent": ("e.kind = 'episode' AND e.importance >= 0.6", "e.created_at", "engrams_by_kind"),
+}
+# Those that nothing replaces.
+_OF_SPACES = (
+    "FROM json_each(:spaces) AS home CROSS JOIN engrams e INDEXED BY {index} ON e.namespace = home.value"
+    " WHERE e.superseded_by IS NULL AND"
+)
+# Those few whose replacement holds only later.
 _STILL = (
-    "FROM engrams newer JOIN engrams e ON e.superseded_by = newer.id"
+    "FROM engrams newer INDEXED BY engrams_to_come"
+    " CROSS JOIN engrams e INDEXED BY engrams_superseded ON e.superseded_by = newer.id"
     " WHERE newer.valid_from > :now AND e.namespace IN (SELECT value FROM json_each(:spaces)) AND"
 )
-# Which belong to a section, and what comes first.
-_SECTIONS: dict[Section, tuple[str, str]] = {
-    "pinned": ("e.protected = 1", "e.importance"),
-    "preferences": ("e.kind = 'preference' AND e.importance >= 0.4", "e.importance"),
-    "unfinished": ("e.kind = 'plan'", "e.created_at"),
-    "decisions": ("e.kind = 'decision'", "e.created_at"),
-    "recent": ("e.kind = 'episode' AND e.importance >= 0.6", "e.created_at"),
-}
 _QUERIES: dict[Section, tuple[str, ...]] = {
     section: tuple(
         f"SELECT {by}, e.id {source} {which} AND {_SHOWN} ORDER BY {by} DESC, e.id DESC LIMIT :most"
-        for source in (_OF_SPACES, _STILL)
+        for source in (_OF_SPACES.format(index=index), _STILL)
     )
-    for section, (which, by) in _SECTIONS.items()
+    for section, (which, by, index) in _SECTIONS.items()
 }
 
 _NEWEST = f"""
-    SELECT e.created_at, e.id FROM engrams e WHERE e.namespace = :space AND e.superseded_by IS NULL AND {_SHOWN}
+    SELECT e.created_at, e.id FROM engrams e INDEXED BY engrams_by_namespace
+    WHERE e.namespace = :space AND e.superseded_by IS NULL AND {_SHOWN}
     ORDER BY e.created_at DESC LIMIT :most
 """  # noqa: S608
 _NEWEST_STILL = f"SELECT e.created_at, e.id {_STILL} {_SHOWN} ORDER BY e.created_at DESC LIMIT :most"
