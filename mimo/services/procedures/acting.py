@@ -96,7 +96,7 @@ def started(
                 turn.put(replace(new, due=until))
             turn.tell("waiting", state=state, step=new.step, detail={"until": until})
         case d.AwaitAction():
-            events = [*action.events, *([] if action.approval is None else [d.APPROVED, d.REJECTED])]
+            events = action.asks_for
             prompt = "" if action.approval is None else str(filled(action.approval, context))
             turn.put(replace(new, events=events, prompt=prompt, due=due))
             turn.tell("awaiting", state=state, step=new.step, detail={"events": events, "prompt": prompt})

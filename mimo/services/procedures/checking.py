@@ -141,8 +141,8 @@ def _own_events(state: d.State) -> Sequence[str]:
     match state.action:
         case d.ChooseAction(choices=choices, otherwise=otherwise):
             return list(dict.fromkeys([*(each.event for each in choices), otherwise]))
-        case d.AwaitAction(events=events, approval=approval):
-            return [*events, *([] if approval is None else [d.APPROVED, d.REJECTED])]
+        case d.AwaitAction() as action:
+            return action.asks_for
         case d.FailAction():
             return []
         case _:

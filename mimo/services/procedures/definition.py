@@ -78,6 +78,10 @@ class AwaitAction(Part):
     approval: Text | None = None
     save: Variable | None = None
 
+    @property
+    def asks_for(self) -> list[str]:
+        return [*self.events, *([] if self.approval is None else [APPROVED, REJECTED])]
+
 
 class Choice(Part):
     when: Expression
@@ -199,6 +203,20 @@ class Definition(Header):
     """A procedure."""
 
     states: Annotated[Mapping[StateName, State], Field(min_length=1, max_length=500)]
+
+
+def asked_for(definition: Definition) -> list[str]:
+    """Every event that may lead a run of it on, and does not come by itself."""
+    found: dict[str, None] = {}
+    for state in definition.states.values():
+        waiting = [state.action]
+        if isinstance(state.action, ParallelAction):
+            waiting = [branch.action for branch in state.action.branches.values()]
+        for action in waiting:
+            if isinstance(action, AwaitAction):
+                found |= dict.fromkeys(action.asks_for)
+        found |= dict.fromkeys(each.event for each in state.transitions)
+    return [event for event in found if event not in {DONE, FAILED, TIMEOUT}]
 
 
 def published_schema() -> dict[str, Any]:

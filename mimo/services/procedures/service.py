@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 import trio
@@ -169,7 +170,25 @@ class Procedures:
             "kept": "kept until the run asks for it",
             "blocked": "no guard lets it through at the moment; it has changed nothing",
         }.get(said, "taken")
-        return await self._told(asked, asked.run_id(), f"{asked.event}: {told}", outcome=said or "taken")
+        more = {"outcome": said or "taken"}
+        if said == "kept" and (doubt := await self._doubt(asked.run_id(), asked.event)):
+            told, more["warning"] = f"kept, but {doubt}", doubt
+        return await self._told(asked, asked.run_id(), f"{asked.event}: {told}", **more)
+
+    async def _doubt(self, id_: int, event: str) -> str:
+        """What to say of an event that the run will never ask for: it may be misspelled."""
+        from mimo.services.procedures.definition import asked_for
+
+        row, _ = await self.found(id_)
+        definition = await self._registry.of(row.definition_id)
+        known = asked_for(definition)
+        if event in known:
+            return ""
+        if near := get_close_matches(event, known, 1):
+            instead = f"did you mean {near[0]!r}?"
+        else:
+            instead = f"they ask for {', '.join(known)}" if known else "its states ask for no event"
+        return f"no state of {definition.name} {definition.version} asks for it; {instead}"
 
     async def _interrupt(self, asked: Procedure, call: Call) -> Answer:
         await self._runner.ask(asked.run_id(), Interrupt(asked.rollback))

@@ -67,6 +67,36 @@ async def test_what_was_kept_is_kept_once_and_a_key_is_for_one_event(
     assert (await house.kinds(run)).count("kept") == 2
 
 
+async def test_an_event_that_no_state_asks_for_is_kept_with_a_doubt(
+    house: Any, autojump_clock: Clock
+) -> None:
+    listens = {"type": "await", "events": ["delivered"]}
+    states: dict[str, Any] = {
+        "a": {"action": {"type": "wait", "seconds": 900}, "transitions": [{"to": "b"}]},
+        "b": {
+            "action": {"type": "parallel", "branches": {"x": {"action": listens}}},
+            "transitions": [{"to": "c"}],
+        },
+        "c": {"transitions": [{"to": "ok"}, {"event": "go", "to": "ok"}]},
+    }
+    await house.define(states)
+    run = await house.start()
+    for event in ("delivered", "go"):
+        told = await house.data("signal", run=run, event=event)
+        assert told["outcome"] == "kept"
+        assert "warning" not in told
+    told = await house.data("signal", run=run, event="deliverd")
+    assert told["outcome"] == "kept"
+    assert told["warning"] == "no state of job 1.0 asks for it; did you mean 'delivered'?"
+    said = await house.text("signal", run=run, event="xyz")
+    assert "xyz: kept, but no state of job 1.0 asks for it; they ask for delivered, go" in said
+    await house.define(
+        {"a": {"action": {"type": "wait", "seconds": 900}, "transitions": [{"to": "ok"}]}}, "deaf"
+    )
+    said = await house.text("signal", run=await house.start("deaf"), event="xyz")
+    assert "no state of deaf 1.0 asks for it; its states ask for no event" in said
+
+
 KEPT = "the event 'amount' with other data"
 
 
