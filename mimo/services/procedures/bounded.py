@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mimo.services.procedures.definition import Definition
 
 
 def reached(begin: Iterable[str], onward: Mapping[str, Sequence[str]]) -> set[str]:
@@ -15,6 +19,20 @@ def reached(begin: Iterable[str], onward: Mapping[str, Sequence[str]]) -> set[st
                 found.add(name)
                 todo.append(name)
     return found
+
+
+def steps_to(definition: Definition) -> dict[str, int]:
+    """By how many transitions each state is reached: as one reads a procedure, not by the alphabet."""
+    onward = {name: [each.to for each in state.transitions] for name, state in definition.states.items()}
+    found: dict[str, int] = {}
+    here, steps = [definition.initial], 0
+    while here:
+        found |= dict.fromkeys(here, steps)
+        here = [
+            each for each in dict.fromkeys(to for name in here for to in onward[name]) if each not in found
+        ]
+        steps += 1
+    return found | dict.fromkeys(onward.keys() - found.keys(), steps)
 
 
 def endless(onward: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:

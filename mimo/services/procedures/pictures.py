@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from mimo.services.procedures.bounded import reached
+from mimo.services.procedures.bounded import steps_to
 from mimo.services.procedures.definition import Definition, State
 
 WIDTH, HEIGHT, ACROSS, DOWN, MARGIN = 150, 46, 60, 64, 30
@@ -57,21 +57,10 @@ def svg(definition: Definition, lit: str | None = None) -> str:
 
 def _places(definition: Definition) -> dict[str, tuple[int, int]]:
     """Of each state its column and row."""
-    onward = {name: [each.to for each in state.transitions] for name, state in definition.states.items()}
-    rows: dict[str, int] = {}
-    here, row = [definition.initial], 0
-    while here:
-        for name in here:
-            rows[name] = row
-        here = [
-            each for each in dict.fromkeys(to for name in here for to in onward[name]) if each not in rows
-        ]
-        row += 1
-    for name in definition.states.keys() - reached([definition.initial], onward):
-        rows[name] = row
+    rows = steps_to(definition)
     taken: dict[int, int] = {}
     places: dict[str, tuple[int, int]] = {}
-    for name in sorted(definition.states, key=lambda each: rows[each]):
+    for name in sorted(definition.states, key=rows.__getitem__):
         places[name] = (taken.get(rows[name], 0), rows[name])
         taken[rows[name]] = places[name][0] + 1
     return places

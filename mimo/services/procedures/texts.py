@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from mimo.services.procedures.bounded import steps_to
 from mimo.services.procedures.runs import ENDED, Phase, Run, Status
 from mimo.storage.procedures.definitions import Kept
 from mimo.storage.procedures.runs import Row, Told
@@ -192,7 +193,8 @@ def kept_text(told: Mapping[str, Any]) -> str:
 
 def definition_text(kept: Kept, definition: Definition) -> str:
     lines = [kept_text(kept_data(kept, definition.description))]
-    for name, state in definition.states.items():
+    steps = steps_to(definition)
+    for name, state in sorted(definition.states.items(), key=lambda each: steps[each[0]]):
         marks = [
             *(["initial"] if name == definition.initial else []),
             *([state.terminal] if state.terminal else []),

@@ -180,3 +180,15 @@ async def test_what_was_defined_before_its_name_was_kept_is_still_reached(
     assert (await house.ended(await house.start("runs")))["status"] == "completed"
     assert (await house.text("get", name="runs")).startswith("runs 1.0")
     assert "deactivated runs 1.0" in await house.text("deactivate", name="runs")
+
+
+async def test_states_are_told_in_the_order_in_which_they_are_reached(house: Any) -> None:
+    def on(to: str) -> dict[str, Any]:
+        return {"action": {"type": "log", "message": "on"}, "transitions": [{"to": to}]}
+
+    await house.define({"zebra": on("mule"), "ant": on("ok"), "mule": on("ant")}, initial="zebra")
+    told = [
+        line[2:].partition(" ")[0].rstrip(":")
+        for line in (await house.text("get", name="job")).splitlines()[1:]
+    ]
+    assert told[:4] == ["zebra", "mule", "ant", "ok"]
