@@ -58,6 +58,11 @@ from mimo_core._numpy_index import VectorIndex as Twin
 clock = time.perf_counter
 
 
+# Real texts come twice: whatever is as near as the tenth is right, whichever of the two it is. Sums in another order
+# differ by less than this.
+EQUAL = 1e-6
+
+
 @dataclass
 class Figure:
     n: int
@@ -92,8 +97,8 @@ def methods(n: int, graphs: Path | None) -> dict[str, Callable[[Any], Search]]:
         "mimo exact f32": lambda rows: ours(rows, index, ("f32",)),
         "mimo exact f16": lambda rows: ours(rows, index, ("f16",)),
         "mimo int8 + f16": lambda rows: ours(rows, index, three, plan="int8"),
-        "mimo bits 400 + f16": lambda rows: ours(rows, index, three, plan="bits"),
-        "mimo bits 800 + f16": lambda rows: ours(rows, index, three, plan="bits", rescore=800),
+        "mimo bits 400 + f16": lambda rows: ours(rows, index, three, plan="bits", rescore=400),
+        "mimo bits 800 + f16": lambda rows: ours(rows, index, three, plan="bits"),
         "mimo bits 1600 + f16": lambda rows: ours(rows, index, three, plan="bits", rescore=1600),
         "faiss Flat": lambda rows: faiss_index(rows, "Flat"),
         "faiss SQ8": lambda rows: faiss_index(rows, "SQ8"),
@@ -101,7 +106,7 @@ def methods(n: int, graphs: Path | None) -> dict[str, Callable[[Any], Search]]:
         "usearch exact": usearch_exact,
     }
     if n <= 100_000:
-        every["mimo twin bits 400"] = lambda rows: ours(rows, Twin, three, plan="bits")
+        every["mimo twin bits 800"] = lambda rows: ours(rows, Twin, three, plan="bits")
         every["sqlite-vec"] = sqlite_vec
     if n <= 1_000:
         every["pure python"] = pure_python
@@ -126,7 +131,7 @@ def table(rows: Any, queries: Any, graphs: Path | None, seconds: float, absent: 
         spent[name] = clock() - start
         if isinstance(graph := built[name], Graph):
             spent[name], weights[name] = graph.seconds, graph.megabytes
-    true = [set(in_numpy(rows)(query).tolist()) for query in queries]
+    tenth = [float(np.partition(rows @ query, n - K)[n - K]) for query in queries]
     times: dict[str, list[float]] = {name: [] for name in built}
     hits: dict[str, list[float]] = {name: [] for name in built}
     end = time.perf_counter() + seconds
@@ -140,7 +145,8 @@ def table(rows: Any, queries: Any, graphs: Path | None, seconds: float, absent: 
             found = search(queries[at])
             times[name].append(clock() - start)
             if turn < len(queries):
-                hits[name].append(len(true[at] & {int(id_) for id_ in found}) / len(true[at]))
+                near = rows[np.unique(np.asarray(found, np.int64))] @ queries[at]
+                hits[name].append(float(np.count_nonzero(near >= tenth[at] - EQUAL)) / K)
     base = float(np.median(times["numpy"]))
     figures: list[Figure] = []
     for name, taken in times.items():

@@ -305,7 +305,7 @@ class VectorIndex:
             return best_of(*self._scan(blocks, there, query.float_scores, by_id=True), k)
         settled = max(32, 4 * k)
         if rescore <= 0:
-            rescore = max(400, 40 * k) if plan == "bits" else settled
+            rescore = max(800, 40 * k) if plan == "bits" else settled
         rescore = min(max(rescore, k), count)
         distances = None
         if plan == "int8":

@@ -54,7 +54,7 @@ static int plan_for(unsigned tiers, int64_t rows, int codes_trusted) {
 }
 
 static int64_t rescored(int plan, int64_t k) {
-    int64_t floor = plan == PLAN_BITS ? 400 : 32, times = plan == PLAN_BITS ? 40 : 4;
+    int64_t floor = plan == PLAN_BITS ? 800 : 32, times = plan == PLAN_BITS ? 40 : 4;
     return times * k > floor ? times * k : floor;
 }
 

@@ -35,7 +35,7 @@ BATCH = 1024  # rows that are decoded at once
 CHECK_EVERY = 16_384  # inserts between two looks at the recall of the codes
 GOOD_RECALL = 0.98
 MOST_CANDIDATES = 4096  # where even so many do not help, the signs of these vectors say too little
-FIRST_CANDIDATES = 400
+FIRST_CANDIDATES = 800
 
 # Less than this is not worth copying a segment for.
 WORTH_COMPACTING = 4096

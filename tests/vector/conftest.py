@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from mimo.vector import Row, to_blob
+from mimo.vector import Row
 
 Floats = npt.NDArray[np.float32]
 
@@ -22,7 +22,9 @@ class Maker:
         return (centres[self.random.integers(0, 12, n)] + spread).astype(np.float32)
 
     def rows(self, n: int, first: int = 1, groups: int = 1) -> list[Row]:
-        return [Row(first + at, to_blob(row), at % groups) for at, row in enumerate(self.numbers(n))]
+        numbers = self.numbers(n)
+        halves = (numbers / np.linalg.norm(numbers, axis=1, keepdims=True)).astype("<f2")  # as `to_blob` does
+        return [Row(first + at, row.tobytes(), at % groups) for at, row in enumerate(halves)]
 
 
 @pytest.fixture

@@ -199,7 +199,7 @@ async def test_many_removed_rows_are_given_back(make: Maker, monkeypatch: pytest
 async def test_codes_that_lose_recall_are_no_longer_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Random vectors have no neighbours to speak of: their signs say too little."""
     monkeypatch.setattr(segment_module, "CHECK_EVERY", 5000)
-    monkeypatch.setattr(segment_module, "MOST_CANDIDATES", 800)
+    monkeypatch.setattr(segment_module, "MOST_CANDIDATES", 1600)
     random = np.random.default_rng(3)
     one = segment(64)
     await one.rebuild(())
@@ -207,7 +207,7 @@ async def test_codes_that_lose_recall_are_no_longer_trusted(monkeypatch: pytest.
     halves = random.standard_normal((6000, 64)).astype(np.float16)
     await one.put([Row(at, row.tobytes()) for at, row in enumerate(halves)])
     assert one.recall < 0.98
-    assert one.stats()["candidates"] == 800
+    assert one.stats()["candidates"] == 1600
     assert not one.stats()["codes_trusted"]
 
 
@@ -219,7 +219,7 @@ async def test_codes_of_clustered_vectors_stay_trusted(make: Maker) -> None:
 
 
 async def test_a_lean_segment_settles_the_order_from_the_stored_vectors(make: Maker) -> None:
-    rows = make.rows(500, groups=2)
+    rows = make.rows(1000, groups=2)
     stored = {row.id: row.blob for row in rows}
     asked: list[int] = []
 
@@ -232,7 +232,7 @@ async def test_a_lean_segment_settles_the_order_from_the_stored_vectors(make: Ma
     await one.rebuild(rows)
     query = from_blob(rows[3].blob)
     assert [n.id for n in await one.nearest(query, 10)] == judged(rows, rows[3], 10)
-    assert asked == [400]
+    assert asked == [800]
     odd = [row for row in rows if row.group == 1]
     assert [n.id for n in await one.nearest(query, 10, groups=[1])] == judged(odd, rows[3], 10)
     assert await one.nearest(query, 0) == []
