@@ -146,10 +146,12 @@ class Segment:
         groups: Integers | None = None,
         allowed: Integers | None = None,
         min_score: float | None = None,
+        urgent: bool = True,
     ) -> list[Neighbour]:
         """The k most similar, best first; of equal ones the lower id first.
 
         `groups` and `allowed` (ids) narrow the search before it counts; given together, both must hold.
+        What is not `urgent` takes one core at most.
 
         Raises:
             InvalidArguments: the query is not of this dimension, or not finite.
@@ -171,7 +173,7 @@ class Segment:
             if len(index) <= INLINE_ROWS:
                 await trio.lowlevel.checkpoint()
                 return work()
-            threads = self._threads(index)
+            threads = self._threads(index) if urgent else 1
             return await self._search_in_thread(lambda: work(threads))
         except (TypeError, ValueError) as error:
             raise InvalidArguments(f"not a question for this segment: {error}") from error

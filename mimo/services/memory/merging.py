@@ -9,6 +9,8 @@ import re
 import secrets
 from collections.abc import Callable
 
+import trio
+
 from mimo.errors import Unavailable
 from mimo.observability.events import Events
 from mimo.services.memory import news
@@ -81,7 +83,11 @@ class Merging:
             comparable, self._meaning.model, self._looked_to or 0, PORTION
         ):
             for each in fresh:
+                began = trio.current_time()
                 into = await self._older(each)
+                await trio.sleep(
+                    trio.current_time() - began
+                )  # nobody waits for this, and others for their answers
                 by = By(self._clock(), secrets.token_hex(8), "")
                 if into is not None and await self._database.write(absorb, each.id, into, by, frees=True):
                     merged.append((each.id, into))
@@ -95,7 +101,7 @@ class Merging:
             return None
         try:
             near = await segment.nearest(
-                from_blob(fresh.blob), 4, groups=[fresh.namespace_number], min_score=VERY_CLOSE
+                from_blob(fresh.blob), 4, groups=[fresh.namespace_number], min_score=VERY_CLOSE, urgent=False
             )
         except Unavailable:
             return None
