@@ -85,9 +85,8 @@ class Merging:
             for each in fresh:
                 began = trio.current_time()
                 into = await self._older(each)
-                await trio.sleep(
-                    trio.current_time() - began
-                )  # nobody waits for this, and others for their answers
+                # Nobody waits for this, and others wait for their answers: it rests as long as it worked.
+                await trio.sleep(trio.current_time() - began)
                 by = By(self._clock(), secrets.token_hex(8), "")
                 if into is not None and await self._database.write(absorb, each.id, into, by, frees=True):
                     merged.append((each.id, into))

@@ -7,7 +7,7 @@ and only what is out of the ordinary (it ends, begins, expires, was replaced) is
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import reduce
 from typing import Final
 
@@ -52,7 +52,7 @@ class Through:
     """The ids that may be named at all, in order."""
 
     def __init__(self, ids: Integers) -> None:
-        self.ids = ids
+        self.ids = ids = np.sort(ids)
         self.low, self.high = (int(ids[0]), int(ids[-1])) if len(ids) else (0, -1)
         self._marks: npt.NDArray[np.bool_] = np.zeros(self.high - self.low + 1, np.bool_)
         self._marks[ids - self.low] = True
@@ -95,23 +95,18 @@ def through(db: apsw.Connection, allowed: Filter, now: int) -> Through:
     plain = plain[np.isin(plain, odd, invert=True)]
     if allowed.clients is not None or allowed.trusts is not None:
         plain = _looked_at(db, plain, allowed, now)
-    return Through(np.sort(np.concatenate([plain, _looked_at(db, odd, allowed, now)])))
+    return Through(np.concatenate([plain, _looked_at(db, odd, allowed, now)]))
 
 
 def _said_between(allowed: Filter) -> tuple[int, int]:
     begin = -EVER if allowed.since is None else allowed.since
-    ends = [
-        end
-        for end in (allowed.until, None if allowed.as_of is None else allowed.as_of + 1)
-        if end is not None
-    ]
-    return begin, min(ends, default=EVER)
+    end = EVER if allowed.until is None else allowed.until
+    return begin, end if allowed.as_of is None else min(end, allowed.as_of + 1)
 
 
 def _both(these: Integers, those: Integers) -> Integers:
     return these[np.isin(these, those)]
 
 
-def _looked_at(db: apsw.Connection, ids: Sequence[int] | Integers, allowed: Filter, now: int) -> Integers:
-    wanted = json.dumps(np.sort(np.asarray(ids)).tolist())
-    return listed_ids(db, LET_THROUGH, {**bound(allowed, now), "ids": wanted})
+def _looked_at(db: apsw.Connection, ids: Integers, allowed: Filter, now: int) -> Integers:
+    return listed_ids(db, LET_THROUGH, {**bound(allowed, now), "ids": json.dumps(ids.tolist())})
