@@ -203,6 +203,28 @@ class Segment:
         found.sort(key=lambda neighbour: (-neighbour.score, neighbour.id))
         return [one for one in found[:k] if min_score is None or one.score >= min_score]
 
+    @property
+    def holds(self) -> bool:
+        """Whether the vectors themselves are in memory."""
+        return not self._lean
+
+    def held(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """The vectors of these ids, zeros for those that have none. For any thread.
+
+        Raises:
+            ValueError: it holds codes only.
+        """
+        index = self._index
+        found = np.zeros((len(ids), self.dim), np.float32)
+        there = np.flatnonzero(index.positions_of(ids) >= 0)
+        while len(there):
+            try:
+                found[there] = index.rows(ids[there])
+                break
+            except KeyError:  # it was dropped meanwhile
+                there = there[index.positions_of(ids[there]) >= 0]
+        return found
+
     async def check(self) -> float:
         """Compare the codes with the truth, stored vectors as questions; hand on more candidates, or stop
         trusting the codes, where they lose recall. Gives the recall that is left."""

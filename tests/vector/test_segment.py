@@ -1,8 +1,10 @@
 """A segment finds what is near, whatever happens to it meanwhile."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import trio
 
@@ -243,6 +245,43 @@ async def test_a_lean_segment_settles_the_order_from_the_stored_vectors(make: Ma
         await one.nearest(query[:5], 3)
     with pytest.raises(ValueError, match="fetch"):
         Segment("test", 32, limiter=trio.CapacityLimiter(2), lean=True)
+    assert not one.holds
+
+
+async def test_what_is_held_is_handed_out_and_what_is_not_there_is_nothing(make: Maker) -> None:
+    rows = make.rows(300)
+    one = segment()
+    await one.rebuild(rows)
+    await one.drop([rows[5].id])
+    assert one.holds
+    wanted = np.array([rows[7].id, 10**9, rows[5].id, rows[2].id], np.int64)
+    found = one.held(wanted)
+    assert np.allclose(found[[0, 3]], [from_blob(rows[7].blob), from_blob(rows[2].blob)], atol=1e-3)
+    assert not found[1:3].any()
+    assert one.held(wanted[:0]).shape == (0, 32)
+
+
+async def test_what_goes_while_it_is_handed_out_is_nothing_and_the_others_are_there(
+    make: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = make.rows(10)
+    one = segment()
+    await one.rebuild(rows)
+    index = one._index  # pyright: ignore[reportPrivateUsage]
+
+    class Going:
+        """The index, from which a row goes between two looks."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(index, name)
+
+        def rows(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+            index.remove([rows[1].id])
+            return index.rows(ids)
+
+    monkeypatch.setattr(one, "_index", Going())
+    found = one.held(np.array([row.id for row in rows[:3]], np.int64))
+    assert found.any(axis=1).tolist() == [True, False, True]
 
 
 async def test_searches_and_changes_at_once_see_whole_changes(

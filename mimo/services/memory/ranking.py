@@ -100,13 +100,16 @@ def counted(texts: Sequence[bytes], terms: Integers) -> tuple[Floats, Floats]:
         at = np.minimum(np.searchsorted(sorted_terms, words), len(terms) - 1)
         hit = sorted_terms[at] == words
         row = np.repeat(np.arange(len(texts)), lengths)[hit]
-        np.add.at(counts, (row, order[at[hit]]), 1.0)
+        places = np.bincount(row * len(terms) + order[at[hit]], minlength=counts.size)
+        counts = places.astype(np.float32).reshape(counts.shape)
     return counts, lengths.astype(np.float32)
 
 
 def beside(field: Field) -> list[Beside]:
     """Whoever stands within reach of a candidate in its window; each list has a candidate once at most."""
     found: list[Beside] = []
+    if field.window.max(initial=-1) < 0:  # nothing stands in a session
+        return found
     for step in (*range(-REACH, 0), *range(1, REACH + 1)):
         rows = field.candidates + step
         inside = np.flatnonzero((rows >= 0) & (rows < len(field.window)))
@@ -140,7 +143,7 @@ def cosines(vectors: Floats, question: Floats) -> Floats:
     length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
     known = length > 1e-6
     found = (vectors @ question) / np.where(known, length, 1.0)
-    if known.any():
+    if known.any() and not known.all():
         found[~known] = found[known].mean()
     return found.astype(np.float32)
 
@@ -185,7 +188,9 @@ def features(field: Field, question: Floats | None, idf: Floats, most: float, as
     }
     if question is not None and field.vectors is not None:
         found["own_meaning"] = cosines(field.vectors[field.candidates], question)
-        found["meaning"] = cosines(around(field, them, field.vectors, MEANING_AROUND), question)
+        found["meaning"] = found["own_meaning"]
+        if them:
+            found["meaning"] = cosines(around(field, them, field.vectors, MEANING_AROUND), question)
     nothing = np.zeros(len(field.candidates), np.float32)
     return np.stack([found.get(name, nothing) for name in FEATURES], axis=1)
 

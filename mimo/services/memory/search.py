@@ -23,9 +23,10 @@ from mimo.services.memory.strategies import WEIGHTS
 from mimo.services.memory.weighing import Weighed, best_by_words, weighed
 from mimo.services.memory.words import pieces_of
 from mimo.storage.database import Database
-from mimo.storage.engrams.gather import ByWords, Sizes, by_words
+from mimo.storage.engrams.gather import ByWords, Known, by_words
 from mimo.storage.engrams.search import Shown
 from mimo.storage.engrams.windows import Windows, with_windows
+from mimo.vector import from_blobs
 
 # How many candidates each arm names, whichever page is asked for: with others, a page would be one of another list.
 # With 120 instead of 50 recall stays the same (82.6 against 82.6 % on long talks), and the visit to what stands around
@@ -45,6 +46,11 @@ class Near(Protocol):
         allowed: Integers | None = None,
     ) -> Sequence[tuple[int, float]]: ...
 
+    @property
+    def holds(self) -> bool: ...
+
+    def held(self, ids: Integers) -> Floats: ...
+
 
 class Meaning(Protocol):
     """Texts to vectors, as an `Embedder` is."""
@@ -59,13 +65,20 @@ class Meaning(Protocol):
 Also: TypeAlias = Callable[[str, Sequence[str] | None], Awaitable[tuple[Sequence[str], Sequence[int]]]]
 
 
+class _Words(NamedTuple):
+    """What the words of the question say."""
+
+    said: ByWords
+    idf: Floats
+    best: Sequence[int]
+
+
 class _Named(NamedTuple):
     """The candidates, and what was learned of the question on the way."""
 
     ids: Sequence[int]
     by_arm: Sequence[Sequence[int]]
-    said: ByWords
-    idf: Floats
+    words: _Words
     vector: Floats | None
     arms: Mapping[str, str]
 
@@ -103,8 +116,9 @@ class Search:
         self._threshold = threshold
         self._chance = chance
         self._lacking = lacking
-        self._sizes = Sizes()
-        self._sized_at = -1
+        self._known = Known()
+        self._known_at: int = -1
+        self._counted_at: int = -1
         self.also: Also | None = None  # what others know of a question; set when the house is built
 
     async def find(self, question: Question) -> Found:
@@ -113,12 +127,12 @@ class Search:
         more, known = (
             ((), ()) if self.also is None else await self.also(question.text, question.filter.namespaces)
         )
-        vector, arm, said = await self._looked_up(question, more, now)
-        named = await self._named(question, vector, arm, said, known, asked=bool(more or known))
+        vector, arm, words = await self._looked_up(question, more, now)
+        named = await self._named(question, vector, arm, words, known, asked=bool(more or known))
         page, shown = await self._weighed(question, named, now)
         if page.crowded:
-            said = await self._words(question, more, now, strictly=True)
-            named = await self._named(question, vector, arm, said, known, asked=bool(more or known))
+            words = await self._words(question, more, now, strictly=True)
+            named = await self._named(question, vector, arm, words, known, asked=bool(more or known))
             page, shown = await self._weighed(question, named, now)
         them = page.them
         worth = them.features * ranking.vector_of(self._weights[question.strategy])
@@ -136,47 +150,51 @@ class Search:
         question: Question,
         vector: Floats | None,
         arm: str,
-        said: ByWords,
+        words: _Words,
         known: Sequence[int],
         *,
         asked: bool,
     ) -> _Named:
         """Whoever the arms name, the most promising first, and which arms ran. `asked`: the graph had something to say."""
-        arms = {"words": "ran" if said.terms else "no words in the question", "meaning": arm}
-        idf = ranking.inverse_frequency(said.found_in, said.total)
-        wanted = _from_each(question)
-        ids = in_words = best_by_words(said, idf, wanted)
+        arms = {"words": "ran" if words.said.terms else "no words in the question", "meaning": arm}
+        ids = words.best
         near: list[int] = []
         if vector is not None:
-            near, arms["meaning"] = await self._nearest(vector, said, wanted)
-            both = zip_longest(in_words, near)  # the most promising of each arm first
+            near, arms["meaning"] = await self._nearest(vector, words.said, _from_each(question))
+            both = zip_longest(words.best, near)  # the most promising of each arm first
             ids = list(dict.fromkeys(one for pair in both for one in pair if one is not None))
         if asked:
             ids, arms["facts"] = list(dict.fromkeys([*ids, *known])), "ran"
-        return _Named(ids, (in_words, near), said, idf, vector, arms)
+        return _Named(ids, (words.best, near), words, vector, arms)
 
     async def _weighed(self, question: Question, named: _Named, now: int) -> tuple[_Page, Shown]:
         weights, chance = self._weights[question.strategy], self._chance()
         full = _from_each(question)
+        (said, idf, _), vector = named.words, named.vector
+        near = None if vector is None else self._near()
+        held = None if near is None or not near.holds else near.held
 
         def weigh(around: Windows | None) -> tuple[_Page, Sequence[int]]:
-            them = weighed(question, named.said, around, named.vector, named.idf, weights, now, chance)
+            vectors = None
+            if vector is not None and around is not None:
+                vectors = from_blobs(around.vectors, len(vector)) if held is None else held(around.ids)
+            them = weighed(question, said, around, vector, vectors, idf, weights, now, chance)
             places = range(question.offset, min(question.offset + question.limit, len(them.ids)))
             there = set(them.ids)
-            crowded = named.said.allowed is None and any(
+            crowded = said.allowed is None and any(
                 len(arm) >= full and 2 * len(there.intersection(arm)) < len(arm) for arm in named.by_arm
             )
             page = _Page(them, places, around is not None and around.in_sessions, crowded)
             return page, [them.ids[at] for at in places]
 
-        model = self._meaning.model if self._meaning is not None and named.vector is not None else ""
+        model = self._meaning.model if self._meaning and vector is not None and held is None else None
         return await self._database.read(with_windows, weigh, named.ids, question.filter, now, model)
 
     async def _looked_up(
         self, question: Question, more: Sequence[str], now: int
-    ) -> tuple[Floats | None, str, ByWords]:
+    ) -> tuple[Floats | None, str, _Words]:
         """The question's vector and what has its words, at the same time."""
-        said: list[ByWords] = []
+        said: list[_Words] = []
         failed: list[MimoError] = []
 
         async def look_up() -> None:
@@ -196,11 +214,13 @@ class Search:
 
     async def _words(
         self, question: Question, more: Sequence[str], now: int, *, strictly: bool = False
-    ) -> ByWords:
-        self._forget_old_sizes()
+    ) -> _Words:
+        self._forget()
         pieces = " ".join([*pieces_of(question.text), *more])
+
+        known, allowed, limit = self._known, question.filter, _from_each(question)
         return await self._database.read(
-            by_words, question.text, pieces, question.filter, now, self._sizes, strictly
+            lambda db: _best(by_words(db, question.text, pieces, allowed, now, known, strictly), limit)
         )
 
     async def _embedded(self, text: str) -> tuple[Floats | None, str]:
@@ -229,12 +249,21 @@ class Search:
     def _now(self) -> int:
         return round(self._clock() * 1000)
 
-    def _forget_old_sizes(self) -> None:
-        """Counts of engrams are counted again when the store has grown by some hundred changes since."""
+    def _forget(self) -> None:
+        """Rows are read again after any change, engrams counted again when the store has grown by some hundred."""
         last = self._database.changed.last
-        if self._sized_at < 0 or abs(last - self._sized_at) > 200:
-            self._sizes = Sizes()
-            self._sized_at = last
+        if last == self._known_at:
+            return
+        if self._counted_at < 0 or abs(last - self._counted_at) > 200:
+            self._known, self._counted_at = Known(), last
+        else:
+            self._known = self._known.counts()
+        self._known_at = last
+
+
+def _best(said: ByWords, limit: int) -> _Words:
+    idf = ranking.inverse_frequency(said.found_in, said.total)
+    return _Words(said, idf, best_by_words(said, idf, limit))
 
 
 def _from_each(question: Question) -> int:

@@ -20,7 +20,6 @@ from mimo.services.memory.times import spans_in
 from mimo.storage.engrams.gather import ByWords
 from mimo.storage.engrams.traits import hashed
 from mimo.storage.engrams.windows import Windows
-from mimo.vector import from_blobs
 
 ASKS_WHEN = (
     "when ",
@@ -54,12 +53,14 @@ def weighed(
     said: ByWords,
     around: Windows | None,
     vector: Floats | None,
+    vectors: Floats | None,
     idf: Floats,
     weights: ranking.Weights,
     now: int,
     chance: float = USUAL,
 ) -> Weighed:
-    """Each of the candidates in `around`, in order. Without `vector` words alone count.
+    """Each of the candidates in `around`, in order. Without the question's `vector` words alone count; with it,
+    `vectors` are those of all rows in `around`, zeros where there is none.
 
     `chance` is the cosine that says nothing (see chance.py).
     """
@@ -85,7 +86,6 @@ def weighed(
     if spans:
         time[:] = [max(span.nearness(moment) for span in spans) for moment in around.created[at].tolist()]
     idf = idf[telling]
-    vectors = None if vector is None else from_blobs(around.vectors, len(vector))
     if vector is not None and vectors is not None and named:
         by = np.array(around.speakers)
         said_by = [by == name for name in sorted(named)]

@@ -21,6 +21,8 @@ MOST_WORDS = 32
 ALMOST_ALL = 0.8
 # Of words that are in too many rows each, so many are asked for together that by chance no more rows have them.
 FEW = 250
+# Frequent words whose rows are kept, 8 KB each.
+MOST_KEPT = 128
 
 
 class Term(NamedTuple):
@@ -31,17 +33,30 @@ class Term(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class Sizes:
-    """What takes long to count and changes slowly. Who searches forgets it when the store has grown."""
+class Known:
+    """What earlier searches have read. Who searches forgets counts when the store has grown, rows at every change."""
 
     engrams: dict[tuple[str, ...] | None, int] = field(default_factory=dict[tuple[str, ...] | None, int])
     words: dict[str, int] = field(default_factory=dict[str, int])
+    newest: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict[str, npt.NDArray[np.int64]])
+
+    def counts(self) -> Known:
+        """Only what changes slowly. A search that is still under way keeps what it finds to itself."""
+        return Known(self.engrams, self.words)
 
     def of(self, db: apsw.Connection, namespaces: tuple[str, ...] | None) -> int:
         """How many engrams a search of these namespaces looks at."""
         if (total := self.engrams.get(namespaces)) is None:
             total = self.engrams[namespaces] = search.count_in(db, namespaces)
         return total
+
+    def rows_with(self, db: apsw.Connection, match: str) -> npt.NDArray[np.int64]:
+        """The newest rows with a word. Those of a frequent word are kept: they take the longest, and it comes again."""
+        if (found := self.newest.get(match)) is None:
+            found = search.rows_with(db, match)
+            if len(found) == search.MOST_ROWS and len(self.newest) < MOST_KEPT:
+                self.newest[match] = found
+        return found
 
     def having(self, db: apsw.Connection, stem: str) -> int:
         """How many rows of all namespaces have this word."""
@@ -94,7 +109,7 @@ def by_words(
     extra: str,
     allowed: Filter,
     now: int,
-    sizes: Sizes,
+    known: Known,
     strictly: bool = False,
 ) -> ByWords:
     """The first visit. What it finds of other namespaces, or of what may not be shown any more, the second leaves out.
@@ -104,26 +119,33 @@ def by_words(
     strictly = strictly or allowed.narrow
     terms = cut(db, text, extra)
     if len(terms) > MOST_WORDS:  # the rarest say the most
-        terms = sorted(terms, key=lambda term: sizes.having(db, term.stem) or 1 << 62)[:MOST_WORDS]
-    total = sizes.of(db, allowed.namespaces)
-    within = None if total > ALMOST_ALL * sizes.of(db, None) else allowed.namespaces
+        terms = sorted(terms, key=lambda term: known.having(db, term.stem) or 1 << 62)[:MOST_WORDS]
+    total = known.of(db, allowed.namespaces)
+    within = None if total > ALMOST_ALL * known.of(db, None) else allowed.namespaces
     only = through(db, allowed, now) if strictly else None
     lists: list[npt.NDArray[np.int64]] = []
     counts: list[int] = []
     full: list[int] = []
     for number, term in enumerate(terms):
-        ids = _newest(db, search.match_of([term.word], within), only)
+        match = search.match_of([term.word], within)
+        ids = known.rows_with(db, match) if only is None else _of_those(db, match, only)
         lists.append(ids)
         if len(ids) < search.MOST_ROWS:
             counts.append(len(ids))
         else:
-            counts.append(sizes.having(db, term.stem))
+            counts.append(known.having(db, term.stem))
             full.append(number)
     together = None
     if len(full) > 1:
-        rarest, expected = _enough(full, counts, sizes.of(db, None))
+        rarest, expected = _enough(full, counts, known.of(db, None))
         match = search.match_of([terms[at].word for at in rarest], within, together=True)
-        together = Together(rarest, _newest(db, match, only, few=expected < search.MOST_ROWS))
+        if only is not None:
+            ids = _of_those(db, match, only)
+        elif expected < search.MOST_ROWS:
+            ids = search.few_rows_with(db, match)
+        else:
+            ids = search.rows_with(db, match)
+        together = Together(rarest, ids)
     groups = None
     if allowed.namespaces is not None:
         groups = tuple(search.namespace_numbers(db, allowed.namespaces).values())
@@ -131,16 +153,12 @@ def by_words(
     return ByWords(tuple(terms), tuple(counts), tuple(lists), together, total, groups, every)
 
 
-def _newest(
-    db: apsw.Connection, match: str, only: Through | None, *, few: bool = False
-) -> npt.NDArray[np.int64]:
-    """The newest rows with these words; where it is asked strictly, only of those that may be named."""
-    if only is not None:
-        return only.newest(
-            search.MOST_ROWS,
-            lambda limit, low, high: search.rows_with(db, match, limit, low=low, high=high),
-        )
-    return search.few_rows_with(db, match) if few else search.rows_with(db, match)
+def _of_those(db: apsw.Connection, match: str, only: Through) -> npt.NDArray[np.int64]:
+    """The newest rows with these words that may be named."""
+    return only.newest(
+        search.MOST_ROWS,
+        lambda limit, low, high: search.rows_with(db, match, limit, low=low, high=high),
+    )
 
 
 def _enough(full: Sequence[int], counts: Sequence[int], total: int) -> tuple[tuple[int, ...], float]:

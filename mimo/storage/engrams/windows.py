@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import apsw
 import numpy as np
@@ -25,30 +25,32 @@ REACH = 3
 # words of the question before it.
 PROMISING, CLOSE = 25, 2
 
-PLACES = f"""
-    SELECT e.id, e.namespace, e.session, e.position
-    FROM json_each(:ids) AS wanted CROSS JOIN engrams e ON e.id = wanted.value WHERE {ALLOWED}
-"""  # noqa: S608
 ENGRAM = "e.id, e.position, e.created_at, e.importance, e.access_count, e.state = 'working'"
-TRAITS = "t.told, t.asks, t.dated, t.speaker, t.terms, v.vector"
-WITH_TRAITS = """
-    CROSS JOIN engram_traits t ON t.engram_id = e.id
+TRAITS = "t.told, t.asks, t.dated, t.speaker, t.terms"
+VECTOR = """
     LEFT JOIN engram_vectors v
-        ON v.engram_id = e.id AND v.model = (SELECT id FROM embedding_models WHERE name = :model)
+        ON v.engram_id = t.engram_id AND v.model = (SELECT id FROM embedding_models WHERE name = :model)
 """
+# Of what stands in a session its place is wanted, of what stands alone all that is weighed.
+PLACED = """
+    FROM json_each(:ids) AS wanted CROSS JOIN engrams e ON e.id = wanted.value
+    LEFT JOIN engram_traits t ON t.engram_id = iif(e.session IS NULL OR e.position IS NULL, e.id, NULL)
+"""
+PLACE = f"e.namespace, e.session, {ENGRAM}, 1, {TRAITS}"
+PLACES = f"SELECT {PLACE}, NULL {PLACED} WHERE {ALLOWED}"
+PLACES_AND_VECTORS = f"SELECT {PLACE}, v.vector {PLACED} {VECTOR} WHERE {ALLOWED}"
 # A window is [namespace, session, first position, last position].
-IN_WINDOWS = f"""
-    SELECT w.key, {ENGRAM}, ({ALLOWED}), {TRAITS} FROM json_each(:windows) AS w
+IN_WINDOW = f"w.key, {ENGRAM}, ({ALLOWED}), {TRAITS}"
+WITHIN = """
+    FROM json_each(:windows) AS w
     CROSS JOIN engrams e INDEXED BY engrams_by_session
         ON e.namespace = w.value ->> 0 AND e.session = w.value ->> 1
         AND e.position BETWEEN w.value ->> 2 AND w.value ->> 3
-    {WITH_TRAITS} WHERE e.session IS NOT NULL AND e.state IN ('live', 'working')
-"""  # noqa: S608
-# PLACES has let these through.
-ALONE = f"""
-    SELECT -1 - w.key, {ENGRAM}, 1, {TRAITS}
-    FROM json_each(:alone) AS w CROSS JOIN engrams e ON e.id = w.value {WITH_TRAITS}
-"""  # noqa: S608
+    CROSS JOIN engram_traits t ON t.engram_id = e.id
+"""
+FOUND = "WHERE e.session IS NOT NULL AND e.state IN ('live', 'working')"
+IN_WINDOWS = f"SELECT {IN_WINDOW}, NULL {WITHIN} {FOUND}"
+IN_WINDOWS_WITH_VECTORS = f"SELECT {IN_WINDOW}, v.vector {WITHIN} {VECTOR} {FOUND}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +70,7 @@ class Windows:
     dated: npt.NDArray[np.float32]
     speakers: tuple[str, ...]
     terms: tuple[bytes, ...]
-    vectors: tuple[bytes | None, ...]
+    vectors: tuple[bytes | None, ...]  # where they were asked for
 
     @property
     def in_sessions(self) -> bool:
@@ -82,9 +84,10 @@ def with_windows(
     ids: Sequence[int],
     allowed: Filter,
     now: int,
-    model: str,
+    model: str | None,
 ) -> tuple[T, Shown]:
-    """What `weigh` makes of the windows, and what an answer shows of the ids that it names.
+    """What `weigh` makes of the windows, and what an answer shows of the ids that it names. The vectors of `model`
+    are read, if one is named.
 
     It weighs in the reader's thread still: that takes longer than a loop may wait.
     """
@@ -93,24 +96,23 @@ def with_windows(
 
 
 def windows_around(
-    db: apsw.Connection, ids: Sequence[int], allowed: Filter, now: int, model: str
+    db: apsw.Connection, ids: Sequence[int], allowed: Filter, now: int, model: str | None
 ) -> Windows | None:
     """Those of `ids` that may be found (the most promising first) and those close to them, in their windows."""
     bindings = bound(allowed, now)
-    places = rows(db, PLACES, {**bindings, "ids": json.dumps(list(ids))})
-    if not places:
-        return None
-    wanted = {place[0] for place in places}
+    if model is not None:
+        bindings["model"] = model
+    places = rows(
+        db, PLACES if model is None else PLACES_AND_VECTORS, {**bindings, "ids": json.dumps(list(ids))}
+    )
+    wanted = {place[2] for place in places}
     promising = {id_ for id_ in ids[:PROMISING] if id_ in wanted}
-    alone = [id_ for id_, _, session, position in places if session is None or position is None]
-    # One binding for both statements.
-    bindings |= {
-        "model": model,
-        "windows": json.dumps(_merged(places, promising)),
-        "alone": json.dumps(alone),
-    }
-    found = rows(db, IN_WINDOWS, bindings) if len(alone) < len(places) else []
-    found += rows(db, ALONE, bindings) if alone else []
+    found: list[tuple[Any, ...]] = []
+    if windows := _merged(places, promising):
+        sql = IN_WINDOWS if model is None else IN_WINDOWS_WITH_VECTORS
+        found = rows(db, sql, {**bindings, "windows": json.dumps(windows)})
+    alone = (row for _, session, *row in places if session is None or row[1] is None)
+    found += [(-1 - number, *row) for number, row in enumerate(alone)]
     if not found:
         return None
     (window, row_ids, positions, created, importance, uses, working, may, *traits) = zip(*found, strict=True)
@@ -138,13 +140,11 @@ def windows_around(
     )
 
 
-def _merged(
-    places: Sequence[tuple[int, str, str | None, int | None]], promising: set[int]
-) -> list[tuple[str, str, int, int]]:
+def _merged(places: Sequence[tuple[Any, ...]], promising: set[int]) -> list[tuple[str, str, int, int]]:
     """The windows around the places, those that touch as one, so that no row is read twice."""
     spans = sorted(
         (namespace, session, position - reach, position + reach)
-        for id_, namespace, session, position in places
+        for namespace, session, id_, position, *_ in places
         if session is not None and position is not None
         for reach in [REACH + CLOSE if id_ in promising else REACH]
     )
@@ -163,6 +163,8 @@ def _close(
     """Which rows stand close to a promising one; it is close to itself."""
     close = np.zeros(len(window), bool)
     close[promising] = True
+    if window.max() < 0:  # nothing stands in a session
+        return close
     for step in (*range(-CLOSE, 0), *range(1, CLOSE + 1)):
         beside = promising + step
         inside = (beside >= 0) & (beside < len(window))

@@ -99,7 +99,7 @@ def test_lists_from_indexes_let_through_what_each_row_would(
     naive = [row[0] for row in rows(db, every, bound(allowed, NOW))]
     it = through.through(db, allowed, NOW)
     assert it.ids.tolist() == naive
-    said = gather.by_words(db, "kiln", "", allowed, NOW, gather.Sizes(), strictly=True)
+    said = gather.by_words(db, "kiln", "", allowed, NOW, gather.Known(), strictly=True)
     assert said.rows[0].tolist() == naive[::-1]
 
 

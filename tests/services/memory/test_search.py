@@ -209,7 +209,7 @@ async def test_a_day_named_in_the_question_prefers_what_is_from_that_day(store: 
 )
 def test_no_text_of_a_question_is_syntax(engrams: apsw.Connection, text: str) -> None:
     """Any text that a question can be is looked up without an error."""
-    said = gather.by_words(engrams, text, "", Filter(("home",)), 0, gather.Sizes())
+    said = gather.by_words(engrams, text, "", Filter(("home",)), 0, gather.Known())
     assert all(term.word for term in said.terms)
 
 
@@ -239,6 +239,31 @@ async def test_what_has_all_words_is_found_however_common_each_is_and_however_ol
     for more in ("", " please", " 7"):
         found = await store.find(f"kiln glaze stoneware{more}", **filters)
         assert old in [hit.content for hit in found.hits], more
+
+
+async def test_what_is_new_is_found_by_a_word_that_is_in_all_and_was_just_asked_for(store: Any) -> None:
+    store.search = Search(store.database, None, lambda: None, clock=lambda: 1e9)
+    await store.put(*(f"the kiln on day {n}" for n in range(search.MOST_ROWS + 30)))
+    for n in range(3):
+        assert (await store.find("kiln")).hits
+        await store.put(f"kiln number {n}")
+        assert f"kiln number {n}" in [hit.content for hit in (await store.find("kiln")).hits]
+
+
+async def test_rows_of_frequent_words_only_are_kept_and_only_so_many(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.put(*(f"kiln kiln{n % 2} day{n}" for n in range(2 * search.MOST_ROWS)))
+    monkeypatch.setattr(gather, "MOST_KEPT", 2)
+
+    def look(db: apsw.Connection) -> None:
+        known = gather.Known()
+        for text, kept in (("day5", 0), ("kiln", 1), ("kiln", 1), ("kiln0 kiln1", 2)):
+            gather.by_words(db, text, "", Filter(("home",)), 0, known)
+            assert len(known.newest) == kept
+        assert not known.counts().newest
+
+    await store.database.read(look)
 
 
 DEAD: dict[str, dict[str, Any]] = {
@@ -289,9 +314,10 @@ async def test_every_query_uses_an_index(store: Any) -> None:
         db.exec_trace = note
         narrow = Filter(("home",), kinds=("fact",), tags=("x",), since=0, as_of=5)
         for allowed in (Filter(("home",)), Filter(), narrow):
-            said = gather.by_words(db, "pottery bowl", "", allowed, 0, gather.Sizes())
+            said = gather.by_words(db, "pottery bowl", "", allowed, 0, gather.Known())
             ids = [id_ for ids in said.rows for id_ in ids.tolist()] or [1]
-            windows.windows_around(db, ids, allowed, 0, "hashing")
+            for model in ("hashing", None):
+                windows.windows_around(db, ids, allowed, 0, model)
             search.shown(db, ids, allowed, 0)
         search.few_rows_with(db, search.match_of(["pottery", "bowl"], ("home",), together=True))
         db.exec_trace = None
