@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from mimo.errors import InvalidArguments
 from mimo.services.memory import decay
@@ -30,8 +30,7 @@ IMPORTANCE: Mapping[str, float] = {
 _TRUSTS = [trust.value for trust in Trust]
 
 
-@dataclass(frozen=True, slots=True)
-class Drafted:
+class Drafted(NamedTuple):
     """A draft, and what was taken out of its text and its tags."""
 
     draft: Draft
@@ -58,7 +57,8 @@ def content_hash(content: str) -> bytes:
 
     Case counts elsewhere: `ls -A` is not `ls -a`.
     """
-    text = " ".join(unicodedata.normalize("NFC", content).split()).rstrip(".!… ") or content
+    text = content if content.isascii() else unicodedata.normalize("NFC", content)
+    text = " ".join(text.split()).rstrip(".!… ") or content
     return hashlib.sha256((text[:1].lower() + text[1:]).encode()).digest()
 
 
@@ -78,7 +78,7 @@ def refuse_secret(name: str | None, what: str) -> None:
 def _drafted(
     item: Item, clean: Redacted, clean_tags: Sequence[Redacted], client: Client, now: int, where: str
 ) -> Drafted:
-    if len(clean.text.encode()) > LONGEST_CONTENT:
+    if 4 * len(clean.text) > LONGEST_CONTENT and len(clean.text.encode()) > LONGEST_CONTENT:
         raise InvalidArguments(
             f"{where}content is longer than {LONGEST_CONTENT:,} bytes with its secrets named; split it"
         )
@@ -101,7 +101,8 @@ def _drafted(
         (who, "source"),
         (tool, "source"),
     ):
-        refuse_secret(name, f"{where}{what}")
+        if name:
+            refuse_secret(name, f"{where}{what}")
     tags = tuple(dict.fromkeys(tag.text for tag in clean_tags))
     draft = Draft(
         content=clean.text,
@@ -123,7 +124,8 @@ def _drafted(
         expires_at=None if item.ttl is None else now + round((item.ttl or WORKING_SECONDS) * 1000),
         supersedes=tuple(number_of(name) for name in supersedes),
     )
-    return Drafted(draft, sum((tag.found for tag in clean_tags), clean.found))
+    found = sum((tag.found for tag in clean_tags), clean.found) if clean_tags else clean.found
+    return Drafted(draft, found)
 
 
 def checked_validity(
@@ -163,6 +165,6 @@ def _source(said: str | Mapping[str, str] | None, client: Client, where: str) ->
             )
     if len(who) > 200 or len(tool) > 200 or not f"{who}{tool}".isprintable():
         raise InvalidArguments(f"{where}source: at most 200 printable characters each")
-    if client.trust in {Trust.TOOL, Trust.WEB}:
+    if client.trust is Trust.TOOL or client.trust is Trust.WEB:
         claimed = max(claimed, client.trust.value, key=_TRUSTS.index)
     return who, tool, claimed

@@ -50,6 +50,7 @@ FAILURES = (Unavailable, TooSlow, Unusable, Busy, InvalidArguments)
 # Who adds a library has the processor first: what stands in such a queue waits for seconds in any case. Its batches
 # come some 15 ms apart. Without an end the queue would stand still for as long as anybody writes.
 QUIET, LONGEST_WAY = 0.05, 1.0
+AT_A_TIME = 8  # of a library, between two such waits
 # While nothing is embedded, what waits is counted again after each change, but no more often than this: among
 # 100,000 that wait a count takes milliseconds.
 COUNTED_EVERY = 0.25
@@ -102,9 +103,12 @@ class Embedding:
         blame = Blame(BATCH)
         await self._look()
         self._catches_up = self.queue.waiting > 0
+        library = False
         while True:
             seq = self._database.changed.last
-            batch = _portion(await self._database.read(waiting, self._clock(), blame.most))
+            most = min(blame.most, AT_A_TIME) if library else blame.most
+            batch = _portion(await self._database.read(waiting, self._clock(), most))
+            library = False
             if not batch:
                 await self._rest(seq)
                 continue

@@ -38,7 +38,10 @@ _SHAPE_HINTS = tuple(
     for every in [[(hint, at) for at, (_, hints, _) in enumerate(_SHAPE_PATTERNS) for hint in hints]]
     for sign in ("", "_", "-")
 )
-_CALLED_HINTS = tuple((hint, at) for at, (_, _, hints, _) in enumerate(_CALLED_PATTERNS) for hint in hints)
+_CALLED_HINTS = {
+    hint: tuple(at for at, (_, _, hints, _) in enumerate(_CALLED_PATTERNS) if hint in hints)
+    for hint in dict.fromkeys(hint for _, _, hints, _ in _CALLED_PATTERNS for hint in hints)
+}
 _PLACEHOLDER = re.compile(
     r"^(?:x{3,}|\*{3,}|\.{3,}|[-_]{2,}|your|my[_-]|the[_-]|example|changeme|placeholder|redacted|none|null|undefined|true|false"
     r"|required|optional|string|env\b|process\.|os\.|\$|%|<|\[|config|settings|secrets\.|self\.|args\.|vault:)",
@@ -89,15 +92,18 @@ def kind_of_secret(name: str) -> str | None:
 def redactor(texts: Sequence[str]) -> Callable[[str], Redacted]:
     """`redact` for texts that come together. Few have a secret: what none of them hints at is looked for once."""
     together = "\n".join(texts)
-    lowered = together.lower()
+    words = "\n".join(
+        set(together.split())
+    )  # most come again and again, and a hint without a space is in one of them
+    lowered = words.lower()
     shapes = [
         (hint, at)
         for sign, hints in _SHAPE_HINTS
-        if sign in together
+        if sign in words
         for hint, at in hints
-        if hint in together
+        if hint in (together if " " in hint else words)
     ]
-    called = [(hint, at) for hint, at in _CALLED_HINTS if hint in lowered]
+    called = [(hint, at) for hint, its in _CALLED_HINTS.items() if hint in lowered for at in its]
     return lambda text: _redacted(text, shapes, called)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
@@ -171,7 +170,7 @@ def _draft(definition: Definition, client: Client, now: int) -> Draft:
         tags=["procedure"],
         reference=f"procedure:{definition.name}",
     )
-    return replace(drafted([item], client, now)[0].draft, protected=True)
+    return drafted([item], client, now)[0].draft._replace(protected=True)
 
 
 def _as_memory(definition: Definition) -> str:

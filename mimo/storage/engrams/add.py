@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 import apsw
 
@@ -19,8 +18,7 @@ from mimo.storage.sql import insert_rows, rows, run, run_many, value
 Done: TypeAlias = Literal["added", "merged", "promoted"]
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """An engram that is to be written."""
 
     content: str
