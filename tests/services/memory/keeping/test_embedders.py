@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -21,7 +21,7 @@ from mimo.storage.database import Database
 from mimo.storage.engrams.vectors import HOPELESS, queue
 
 from ....embedding.conftest import Said, StandIn, standing_in
-from .conftest import Living
+from .conftest import Living, Words
 
 pytestmark = pytest.mark.vectors
 ONCE = Retry(attempts=1)
@@ -50,6 +50,40 @@ async def until(true: Callable[[], Any]) -> None:
 
 def poison(status: int) -> Callable[[list[str]], Said | None]:
     return lambda texts: Said(status, b'{"error": "no"}') if any("POISON" in text for text in texts) else None
+
+
+class Beside(Words):
+    """Somebody writes while it embeds, so many times; it notes how much it is given at a time."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.times = times
+        self.given: list[int] = []
+        self.write: Callable[[], Any] = trio.lowlevel.checkpoint
+
+    async def embed(self, texts: Sequence[str]) -> Any:
+        self.given.append(len(texts))
+        if len(self.given) <= self.times:
+            await self.write()
+        return await super().embed(texts)
+
+
+async def test_who_adds_a_library_comes_first(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedding, "QUIET", 0.001)
+    monkeypatch.setattr(embedding, "LONGEST_WAY", 0.005)
+    beside = Beside(times=4)
+    it = Living(database, beside)
+    written = iter(range(1_000))
+
+    async def write() -> None:
+        await it.call("memory_add", items=[{"content": f"page {next(written)}"} for _ in range(100)])
+
+    await write()
+    beside.write = write
+    async with it.running():
+        await until(lambda: len(it.parts.meaning.near() or ()) == 500)
+    assert beside.given[:5] == [32, 8, 8, 8, 8]
+    assert set(beside.given[5:-1]) == {32}
 
 
 @pytest.mark.parametrize("make", [ollama, openai])
