@@ -23,6 +23,7 @@ T = TypeVar("T")
 APPLICATION_ID = 0x6D696D6F
 # Before it, a checkpoint that meets a writer in the wrong moment can corrupt the file (the WAL-reset bug).
 OLDEST_SQLITE = (3, 51, 3)
+CACHE_KIB = 8_192
 BUSY_MS = 5_000  # 100 ms refuses 3 % of the writes when another process is at the file
 LARGEST_VALUE = 64 << 20
 LARGEST_SQL = 1 << 20
@@ -35,7 +36,7 @@ PRAGMA trusted_schema = OFF;
 PRAGMA cell_size_check = ON;
 PRAGMA mmap_size = 0;
 PRAGMA temp_store = MEMORY;
-PRAGMA cache_size = -8192;
+PRAGMA cache_size = -{CACHE_KIB};
 """
 # auto_vacuum counts for a new file only, before its first table; it lets a file that forgot much become smaller.
 WRITER = f"""
