@@ -49,7 +49,7 @@ from vector_peers import (
     usearch_exact,
     usearch_graph,
 )
-from vector_start import lean_megabytes, starts
+from vector_start import lean_megabytes, lean_search, starts
 
 import mimo_core
 from mimo_core._numpy_index import VectorIndex as Twin
@@ -73,7 +73,7 @@ class Figure:
     times_numpy: float
     recall: float
     build_seconds: float
-    megabytes: float | None  # of a graph's file
+    megabytes: float | None  # of a graph's file, or of codes in memory
 
 
 LAST: dict[Any, Any] = {}  # the indexes of this table: plans share one
@@ -111,6 +111,7 @@ def methods(n: int, graphs: Path | None) -> dict[str, Callable[[Any], Search]]:
     if n <= 1_000:
         every["pure python"] = pure_python
     if graphs:
+        every["mimo lean, from SQLite"] = lambda rows: lean_search(rows, graphs, clock)
         every["hnswlib ef=128"] = lambda rows: hnswlib_graph(rows, graphs, clock)
         every["usearch HNSW bf16 ef=256"] = lambda rows: usearch_graph(rows, graphs, clock)
     return every
@@ -376,7 +377,7 @@ def main() -> None:
         return
     print(f"{report['kernels']}; {report['machine']}; vectors: {source}; clock: {given.clock}")
     print(
-        f"{'n':>8} {'method':26} {'ms':>9} {'p10':>9} {'p90':>9} {'x numpy':>8} {'recall':>7} {'build s':>8} {'file MB':>8}"
+        f"{'n':>8} {'method':26} {'ms':>9} {'p10':>9} {'p90':>9} {'x numpy':>8} {'recall':>7} {'build s':>8} {'MB':>8}"
     )
     for f in figures:
         print(

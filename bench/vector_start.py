@@ -17,12 +17,14 @@ import argparse
 import hashlib
 import json
 import mmap
+import queue
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +33,15 @@ import numpy as np
 import trio
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from vector_peers import made
+from vector_peers import Graph, K, kept, made
 
 from mimo.embedding.cache import Cache
 from mimo.embedding.embedder import State
 from mimo.home import Home
 from mimo.services.memory.meaning import Meaning
 from mimo.storage.database import Database
-from mimo.vector import Segments
+from mimo.storage.engrams.vectors import blobs_of
+from mimo.vector import Fetch, Segment, Segments, Space, to_blob
 
 DIM = 384
 
@@ -52,6 +55,10 @@ class Silent:
         raise NotImplementedError
 
 
+def fetches(database: Database) -> Callable[[Space], Fetch]:
+    return lambda space: lambda ids: database.read(blobs_of, space.model, ids)
+
+
 async def opened(home: Home) -> None:
     database = Database(home)
     async with trio.open_nursery() as nursery:
@@ -59,8 +66,8 @@ async def opened(home: Home) -> None:
         nursery.cancel_scope.cancel()
 
 
-def fill(home: Home, n: int) -> None:
-    """Memories that differ in nothing but their numbers and vectors; the words' index is left out, and so is fsync."""
+def fill(home: Home, rows: Any) -> None:
+    """A memory for each row, its id one more than its place. Memories that differ in nothing but their numbers and vectors; the words' index is left out, and so is fsync."""
     trio.run(opened, home)
     db = apsw.Connection(home.database)
     db.execute("PRAGMA synchronous = OFF; PRAGMA journal_mode = OFF")
@@ -68,20 +75,18 @@ def fill(home: Home, n: int) -> None:
         db.execute(f"DROP TRIGGER {name}")
     db.execute("INSERT INTO namespaces (name, created_at) VALUES ('a', 0), ('b', 0)")
     db.execute("INSERT INTO embedding_models (name, dim) VALUES ('bench', ?)", (DIM,))
-    rows = made("clustered", n, DIM)
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     with db:
         db.executemany(
             "INSERT INTO engrams (id, namespace, state_since, content, content_hash, created_at, stored_at,"
             " changed_at, accessed_at) VALUES (?, ?, 0, ?, ?, 0, 0, 0, 0)",
             (
                 (i, "ab"[i % 2], f"what is remembered under {i}", hashlib.sha256(b"%d" % i).digest())
-                for i in range(1, n + 1)
+                for i in range(1, len(rows) + 1)
             ),
         )
         db.executemany(
             "INSERT INTO engram_vectors (engram_id, model, dim, vector) VALUES (?, 1, ?, ?)",
-            ((i + 1, DIM, row.astype("<f2").tobytes()) for i, row in enumerate(rows)),
+            ((i + 1, DIM, to_blob(row)) for i, row in enumerate(rows)),
         )
     db.execute("PRAGMA journal_mode = WAL")
     db.close()
@@ -104,13 +109,10 @@ def lent(size: int) -> float:
 async def start(home: Home, lean: bool) -> dict[str, float]:
     """One start. `ready` is when meaning answers; the look at its recall comes behind."""
 
-    async def fetch(ids: Sequence[int]) -> Sequence[tuple[int, bytes]]:
-        raise NotImplementedError
-
     database, slowest = Database(home), 0.0
     async with trio.open_nursery() as nursery:
         await nursery.start(database.run)
-        meaning = Meaning(database, Segments(lean=lean, fetch=fetch), Cache(), Silent())
+        meaning = Meaning(database, Segments(fetches=fetches(database) if lean else None), Cache(), Silent())
         before = resident()
         wall, processor = time.perf_counter(), time.process_time()
         async with trio.open_nursery() as living:
@@ -134,11 +136,38 @@ async def start(home: Home, lean: bool) -> dict[str, float]:
     return figures
 
 
+def lean_search(rows: Any, folder: Path, clock: Callable[[], float]) -> Graph:
+    """A lean segment over a file, asked from outside its loop. Building is reading codes from the file."""
+    file, *_ = kept(folder, "lean", rows, clock, lambda file: fill(Home(file), rows))
+    ready = queue.SimpleQueue[tuple[Segment, trio.lowlevel.TrioToken, float]]()
+    threading.Thread(target=trio.run, args=(live, Home(file), ready), daemon=True).start()
+    segment, token, seconds = ready.get()
+
+    def search(query: Any) -> list[int]:
+        found = trio.from_thread.run(segment.nearest, query, K, trio_token=token)
+        return [near.id - 1 for near in found]
+
+    return Graph(search, seconds, segment.stats()["bytes"] / 1e6)
+
+
+async def live(home: Home, ready: queue.SimpleQueue[Any]) -> None:
+    """For as long as the process lives; one thread searches."""
+    database = Database(home)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(database.run)
+        meaning = Meaning(database, Segments(threads=1, fetches=fetches(database)), Cache(), Silent())
+        began = time.perf_counter()
+        await nursery.start(meaning.run)
+        while (segment := meaning.near()) is None:
+            await trio.lowlevel.checkpoint()
+        ready.put((segment, trio.lowlevel.current_trio_token(), time.perf_counter() - began))
+
+
 def starts(n: int, times: int = 3, lean: bool = False) -> dict[str, float]:
     """Medians over so many processes."""
     with tempfile.TemporaryDirectory() as folder:
         home = Home(os.path.join(folder, "home"))
-        fill(home, n)
+        fill(home, made("clustered", n, DIM))
         told: list[dict[str, float]] = []
         for _ in range(times):
             command = [sys.executable, __file__, str(n), "--in", home, *["--lean"][: int(lean)]]

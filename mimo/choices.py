@@ -120,6 +120,10 @@ class Embedding(Section):
     )
     key: SecretStr = Field(default=SecretStr(""), description="the service's key")
     batch: int = Field(default=32, ge=1, le=512, description="texts in one request")
+    lean: bool = Field(
+        default=False,
+        description="in memory are codes alone, 80 MB for a million; each search reads some vectors from the file",
+    )
 
 
 class Search(Section):

@@ -62,6 +62,7 @@ def rooms_of(
         *before,
         weights=settings.search.model_dump(exclude={"threshold"}, exclude_none=True),
         threshold=settings.search.threshold,
+        lean=settings.embedding.lean,
         former=None if settings.embedding.provider == "box" else partial(former_of, settings),
     )
     toolbox.add(*memory.service.tools(), *memory.offers.things())

@@ -57,7 +57,7 @@ class VectorIndex:
 
     Tiers: `bits` (one bit a number), `int8`, `f16`, `f32`. A search scans one and settles the order
     with the best there is. With `bits` alone a row costs 48 bytes at 384 numbers, and scores are
-    estimates: settle the order elsewhere.
+    estimates, of the query's numbers and the rows' signs: settle the order elsewhere.
 
     Searches and changes may come from any thread; changes wait for one another. A search sees each
     change wholly or not at all, and never waits for one.

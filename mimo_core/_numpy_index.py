@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import operator
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from itertools import pairwise
+from collections.abc import Iterable
 from threading import Lock
 from typing import Any
 
@@ -15,83 +12,11 @@ import numpy.typing as npt
 
 from mimo_core import _alike, _checks
 from mimo_core._numpy import best_of, finite_rows, finite_vector, normalized, packed, quantized, widened
+from mimo_core._numpy_blocks import BLOCK_ROWS, Block, Floats, Ids, Query, Store, by_block, plain
 
 Found = _alike.Found
-Floats = npt.NDArray[np.float32]
-Ids = npt.NDArray[np.int64]
-
-BLOCK_ROWS = 16384  # a plane of codes is 2 KiB, so that the planes of a block stay in the second cache
 SCAN_ROWS = 512  # rows that are widened to float32 at once, so that they stay in the cache too
 EXACT_ROWS, INT8_ROWS = 4096, 200_000  # the plans change where those of the compiled index do
-
-
-def plain(numbers: Ids) -> list[int]:
-    return numbers.tolist()
-
-
-class Block:
-    """Rows that never move. Zeroed memory is lent by the system page by page, so an empty block is small."""
-
-    def __init__(self, dim: int, tiers: int) -> None:
-        words = (dim + 63) // 64
-        self.ids = np.zeros(BLOCK_ROWS, np.int64)
-        self.groups = np.zeros(BLOCK_ROWS, np.int32)
-        self.died = np.zeros(BLOCK_ROWS, np.int64)  # the version of a row's death, 0 for none
-        self.planes = np.zeros((words, BLOCK_ROWS), np.uint64) if tiers & 1 else None
-        self.codes = np.zeros((BLOCK_ROWS, dim), np.int8) if tiers & 2 else None
-        self.scales = np.zeros(BLOCK_ROWS, np.float32) if tiers & 2 else None
-        kind = np.float32 if tiers & 8 else np.float16
-        self.floats = np.zeros((BLOCK_ROWS, dim), kind) if tiers & 12 else None
-
-
-@dataclass(slots=True)
-class Store:
-    """What a search takes a snapshot of: the blocks only ever grow, at the end."""
-
-    blocks: list[Block] = field(default_factory=list[Block])
-    rows: int = 0
-    version: int = 0
-    at: dict[int, int] = field(default_factory=dict[int, int])
-
-
-def by_block(blocks: list[Block], rows: Ids) -> Iterator[tuple[slice, Block, Ids]]:
-    """Ascending rows a block at a time: which of them they are, the block, and their places in it."""
-    borders = plain(np.searchsorted(rows, BLOCK_ROWS * np.arange(len(blocks) + 1)))
-    for number, (first, end) in enumerate(pairwise(borders)):
-        if first < end:
-            yield slice(first, end), blocks[number], rows[first:end] - number * BLOCK_ROWS
-
-
-class Query:
-    """A query in the form of each tier."""
-
-    def __init__(self, numbers: Floats) -> None:
-        row = normalized(numbers[None])
-        codes, scales = quantized(row)
-        self.floats: Floats = row[0]
-        self.codes: npt.NDArray[np.int8] = codes[0]
-        self.scale: np.float32 = scales[0]
-        self.words: npt.NDArray[np.uint64] = packed(row)[0]
-
-    def int8_scores(self, block: Block, rows: Any) -> Floats:
-        assert block.codes is not None
-        assert block.scales is not None
-        codes = block.codes[rows]
-        # Sums of products are exact integers in float32 up to 2^24, in float64 beyond.
-        wide = np.float32 if codes.shape[1] * 127 * 127 < 2**24 else np.float64
-        sums = np.vecdot(codes.astype(wide), self.codes.astype(wide)).astype(np.float32)
-        return sums * block.scales[rows]
-
-    def float_scores(self, block: Block, rows: Any) -> Floats:
-        assert block.floats is not None
-        floats = block.floats[rows]
-        wide = floats if floats.dtype == np.float32 else widened(floats.astype(np.float16, copy=False))
-        return np.vecdot(wide, self.floats)
-
-    def distances(self, block: Block, n: int) -> npt.NDArray[np.uint16]:
-        assert block.planes is not None
-        differing = np.bitwise_count(block.planes[:, :n] ^ self.words[:, None])
-        return np.add.reduce(differing, axis=0, dtype=np.uint16)
 
 
 class VectorIndex:
@@ -307,15 +232,14 @@ class VectorIndex:
         if rescore <= 0:
             rescore = max(800, 40 * k) if plan == "bits" else settled
         rescore = min(max(rescore, k), count)
-        distances = None
         if plan == "int8":
             rows = np.sort(best_of(*self._scan(blocks, there, query.int8_scores, by_id=False), rescore)[0])
         else:
-            rows, distances = self._codes(blocks, there, query, rescore)
+            rows = self._codes(blocks, there, query, rescore)
             if self._tiers & 2 and self._tiers & 12:
                 near = [query.int8_scores(block, at) for _, block, at in by_block(blocks, rows)]
                 rows = np.sort(best_of(np.concatenate(near), rows, settled)[0])
-        return best_of(*self._rescored(blocks, rows, distances, query), k)
+        return best_of(*self._rescored(blocks, rows, query), k)
 
     def _plan(self, rows: int) -> str:
         tiers = self._tiers
@@ -345,9 +269,7 @@ class VectorIndex:
         return np.concatenate(scores), np.concatenate(ids)
 
     @staticmethod
-    def _codes(
-        blocks: list[Block], there: npt.NDArray[np.bool_], query: Query, candidates: int
-    ) -> tuple[Ids, npt.NDArray[np.uint16]]:
+    def _codes(blocks: list[Block], there: npt.NDArray[np.bool_], query: Query, candidates: int) -> Ids:
         """The nearest codes: smaller distance first, then lower row."""
         every = np.empty(there.size, np.uint16)
         for number, block in enumerate(blocks):
@@ -362,11 +284,9 @@ class VectorIndex:
         if near.size > candidates:
             ties = np.flatnonzero(distances[near] == worst)
             near = np.delete(near, ties[ties.size - (near.size - candidates) :])
-        return rows[near], distances[near]
+        return rows[near]
 
-    def _rescored(
-        self, blocks: list[Block], rows: Ids, distances: npt.NDArray[np.uint16] | None, query: Query
-    ) -> tuple[Floats, Ids]:
+    def _rescored(self, blocks: list[Block], rows: Ids, query: Query) -> tuple[Floats, Ids]:
         scores, ids = np.empty(rows.size, np.float32), np.empty(rows.size, np.int64)
         for here, block, at in by_block(blocks, rows):
             ids[here] = block.ids[at]
@@ -374,8 +294,8 @@ class VectorIndex:
                 scores[here] = query.float_scores(block, at)
             elif block.codes is not None:
                 scores[here] = query.int8_scores(block, at) * query.scale
-            elif distances is not None:  # the angle that so many differing signs stand for
-                scores[here] = np.cos(math.pi * distances[here] / self.dim)
+            else:
+                scores[here] = query.estimates(block, at)
         return scores, ids
 
     def search_batch(self, queries: Any, k: int, **options: Any) -> Found:

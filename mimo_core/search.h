@@ -156,37 +156,73 @@ static void shards_scan(mimo_shard *shards, int n) {
     for (int i = 1; i < n; i++) shard_join(&shards[0], &shards[i]);
 }
 
-/* Scores of these rows by the best tier there is, offered by id. 0 when memory is short. */
-static int rescore(const mimo_store *store, const mimo_snapshot *shot, const mimo_kernels *kernels, const mimo_query *query,
-                   const int64_t *rows, const uint16_t *distances, int64_t n, mimo_best *best) {
-    const void **start = malloc((size_t)(n + 1) * sizeof *start);
-    float *score = malloc((size_t)(n + 1) * sizeof *score);
-    if (start && score) {
-        for (int64_t i = 0; i < n; i++) {
-            const mimo_block *block = shot->blocks[rows[i] / BLOCK_ROWS];
-            int64_t at = rows[i] % BLOCK_ROWS * store->padded;
-            start[i] = block->floats ? (const void *)(block->floats + at)
-                     : block->halves ? (const void *)(block->halves + at)
-                                     : (const void *)(block->codes + at);
+/* What codes alone tell of the cosine. Codes give up the numbers of the rows; those of the query are here, and with
+ * them the same codes tell much better who is near than by how many signs differ: the query's int8 codes are summed,
+ * each with the sign of the row, eight signs looked up at a time. 1 is where all signs agree. 0 when memory is short. */
+static int estimate(const mimo_store *store, const mimo_snapshot *shot, const mimo_query *query, const int64_t *rows, int64_t n,
+                    float *score) {
+    int16_t(*sums)[256] = malloc((size_t)store->padded / 8 * sizeof *sums);
+    if (!sums) return 0;
+    int32_t most = 0;
+    for (int64_t byte = 0; byte < store->padded / 8; byte++) {
+        const int8_t *its = query->small.codes + byte * 8;
+        sums[byte][0] = 0;
+        for (int i = 0; i < 8; i++) {
+            sums[byte][0] -= its[i];
+            most += its[i] < 0 ? -its[i] : its[i];
         }
-        if (store->tiers & TIER_F32)
-            kernels->scores_f32((const float *const *)start, n, store->padded, query->numbers, score);
-        else if (store->tiers & TIER_F16)
-            kernels->scores_f16((const uint16_t *const *)start, n, store->padded, query->numbers, score);
-        else if (store->tiers & TIER_INT8)
-            for (int64_t i = 0; i < n; i++)
-                score[i] = (float)kernels->dot_int8(start[i], store->padded, &query->small)
-                         * shot->blocks[rows[i] / BLOCK_ROWS]->scales[rows[i] % BLOCK_ROWS] * query->scale;
-        else
-            for (int64_t i = 0; i < n; i++) /* the angle that so many differing signs stand for */
-                score[i] = (float)cos(3.14159265358979323846 * distances[i] / (double)store->dim);
-        for (int64_t i = 0; i < n; i++) {
-            int64_t id = shot->blocks[rows[i] / BLOCK_ROWS]->ids[rows[i] % BLOCK_ROWS];
-            if (score[i] >= best->worst) best_offer(best, score[i], id);
+        for (int signs = 1; signs < 256; signs++) {
+            int i = 0;
+            while (!(signs >> i & 1)) i++;
+            sums[byte][signs] = (int16_t)(sums[byte][signs & (signs - 1)] + 2 * its[i]);
         }
     }
-    int ok = start && score;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t at = rows[i] % BLOCK_ROWS;
+        const uint64_t *code = shot->blocks[rows[i] / BLOCK_ROWS]->bits + at / 8 * 8 * store->words + at % 8;
+        int32_t sum = 0;
+        for (int64_t word = 0; word < store->words; word++)
+            for (int byte = 0; byte < 8; byte++) sum += sums[word * 8 + byte][code[word * 8] >> byte * 8 & 255];
+        score[i] = most ? (float)sum / (float)most : 0;
+    }
+    free(sums);
+    return 1;
+}
+
+/* Scores of these rows by the best tier that holds their numbers. 0 when memory is short. */
+static int score_rows(const mimo_store *store, const mimo_snapshot *shot, const mimo_kernels *kernels, const mimo_query *query,
+                      const int64_t *rows, int64_t n, float *score) {
+    const void **start = malloc((size_t)(n + 1) * sizeof *start);
+    if (!start) return 0;
+    for (int64_t i = 0; i < n; i++) {
+        const mimo_block *block = shot->blocks[rows[i] / BLOCK_ROWS];
+        int64_t at = rows[i] % BLOCK_ROWS * store->padded;
+        start[i] = block->floats ? (const void *)(block->floats + at)
+                 : block->halves ? (const void *)(block->halves + at)
+                                 : (const void *)(block->codes + at);
+    }
+    if (store->tiers & TIER_F32)
+        kernels->scores_f32((const float *const *)start, n, store->padded, query->numbers, score);
+    else if (store->tiers & TIER_F16)
+        kernels->scores_f16((const uint16_t *const *)start, n, store->padded, query->numbers, score);
+    else
+        for (int64_t i = 0; i < n; i++)
+            score[i] = (float)kernels->dot_int8(start[i], store->padded, &query->small)
+                     * shot->blocks[rows[i] / BLOCK_ROWS]->scales[rows[i] % BLOCK_ROWS] * query->scale;
     free(start);
+    return 1;
+}
+
+/* The best of these rows, offered by id. 0 when memory is short. */
+static int rescore(const mimo_store *store, const mimo_snapshot *shot, const mimo_kernels *kernels, const mimo_query *query,
+                   const int64_t *rows, int64_t n, mimo_best *best) {
+    float *score = malloc((size_t)(n + 1) * sizeof *score);
+    int ok = score && (store->tiers == TIER_BITS ? estimate(store, shot, query, rows, n, score)
+                                                 : score_rows(store, shot, kernels, query, rows, n, score));
+    for (int64_t i = 0; ok && i < n; i++) {
+        int64_t id = shot->blocks[rows[i] / BLOCK_ROWS]->ids[rows[i] % BLOCK_ROWS];
+        if (score[i] >= best->worst) best_offer(best, score[i], id);
+    }
     free(score);
     return ok;
 }
@@ -254,7 +290,7 @@ static int64_t store_search(const mimo_store *store, const mimo_snapshot *shot, 
     if (plan == PLAN_EXACT) {
         for (int64_t i = 0; i < shards[0].best.kept; i++) best_offer(&best, shards[0].best.score[i], shards[0].best.id[i]);
     } else if (plan == PLAN_INT8) {
-        if (!rescore(store, shot, kernels, &query, shards[0].best.id, NULL, shards[0].best.kept, &best)) goto end;
+        if (!rescore(store, shot, kernels, &query, shards[0].best.id, shards[0].best.kept, &best)) goto end;
     } else {
         nearest_sweep(&shards[0].nearest);
         int64_t kept = shards[0].nearest.kept;
@@ -262,7 +298,7 @@ static int64_t store_search(const mimo_store *store, const mimo_snapshot *shot, 
         for (int64_t i = 0; i < kept; i++) rows[i] = shards[0].nearest.row[i];
         if (store->tiers & TIER_INT8 && store->tiers & TIER_FLOAT)
             kept = settled(store, shot, kernels, &query, rows, kept, rescored(PLAN_INT8, k));
-        if (kept < 0 || !rescore(store, shot, kernels, &query, rows, shards[0].nearest.distance, kept, &best)) goto end;
+        if (kept < 0 || !rescore(store, shot, kernels, &query, rows, kept, &best)) goto end;
     }
     best_sort(&best);
     found = best.kept;

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import trio
@@ -21,12 +21,14 @@ class Space:
 
 
 class Segments:
-    """The segments of one house. Threads are shared: `threads` searches, rebuilds and checks at a time."""
+    """The segments of one house. Threads are shared: `threads` searches, rebuilds and checks at a time.
 
-    def __init__(self, *, threads: int = 2, lean: bool = False, fetch: Fetch | None = None) -> None:
+    They are lean where `fetches` gives each space its way to the stored blobs.
+    """
+
+    def __init__(self, *, threads: int = 2, fetches: Callable[[Space], Fetch] | None = None) -> None:
         self._limiter = trio.CapacityLimiter(threads)
-        self._lean = lean
-        self._fetch = fetch
+        self._fetches = fetches
         self._all: dict[Space, Segment] = {}
 
     def __len__(self) -> int:
@@ -46,10 +48,9 @@ class Segments:
             InvalidArguments: no vector has this many numbers.
         """
         if space not in self._all:
+            fetch = None if self._fetches is None else self._fetches(space)
             try:
-                self._all[space] = Segment(
-                    space.model, space.dim, limiter=self._limiter, lean=self._lean, fetch=self._fetch
-                )
+                self._all[space] = Segment(space.model, space.dim, limiter=self._limiter, fetch=fetch)
             except ValueError as error:
                 raise InvalidArguments(f"no segment for {space.model}: {error}") from error
         return self._all[space]

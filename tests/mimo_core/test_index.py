@@ -157,6 +157,31 @@ def test_any_set_of_tiers_answers(
                 index.search(query, 3, plan=plan)
 
 
+@pytest.mark.parametrize("dim", [1, 64, 70, 384])
+def test_codes_alone_are_put_in_order_by_the_numbers_of_the_query(
+    kernels: Kernels, random: np.random.Generator, dim: int
+) -> None:
+    index, judge = filled(kernels, random, 3000, dim, ("bits",))
+    query = random.standard_normal(dim).astype(np.float32)
+    codes = kernels.functions.quantize_int8(kernels.functions.normalize(query[None]))[0][0].astype(int)
+    estimates = {
+        id_: int(np.where(row > 0, codes, -codes).sum()) / int(np.abs(codes).sum())
+        for id_, (row, _) in judge.rows.items()
+    }
+    best = sorted((-estimate, id_) for id_, estimate in estimates.items())[:50]
+    ids, scores = index.search(query, 50, rescore=3000)
+    assert ids.tolist() == [id_ for _, id_ in best]
+    assert np.allclose(scores, [-estimate for estimate, _ in best])
+
+
+def test_nothing_is_near_to_a_question_of_zeros_by_codes_alone(kernels: Kernels) -> None:
+    index = kernels.VectorIndex(8, ("bits",))
+    index.add([3, 1], np.ones((2, 8), np.float32))
+    ids, scores = index.search(np.zeros(8, np.float32), 2)
+    assert ids.tolist() == [1, 3]
+    assert scores.tolist() == [0, 0]
+
+
 def test_large_dimensions_are_counted_right(kernels: Kernels, random: np.random.Generator) -> None:
     """Beyond 1,984 numbers a byte no longer holds the distance of codes, beyond 1,040 a float not the int8 sum."""
     index, judge = filled(kernels, random, 64, 4096)

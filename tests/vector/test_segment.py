@@ -230,11 +230,11 @@ async def test_a_lean_segment_settles_the_order_from_the_stored_vectors(make: Ma
         asked.append(len(ids))
         return [(id_, stored[id_]) for id_ in ids if id_ in stored]
 
-    one = Segment("test", 32, limiter=trio.CapacityLimiter(2), lean=True, fetch=fetch)
+    one = Segment("test", 32, limiter=trio.CapacityLimiter(2), fetch=fetch)
     await one.rebuild(rows)
     query = from_blob(rows[3].blob)
     assert [n.id for n in await one.nearest(query, 10)] == judged(rows, rows[3], 10)
-    assert asked == [800]
+    assert asked == [160]
     odd = [row for row in rows if row.group == 1]
     assert [n.id for n in await one.nearest(query, 10, groups=[1])] == judged(odd, rows[3], 10)
     assert await one.nearest(query, 0) == []
@@ -243,9 +243,9 @@ async def test_a_lean_segment_settles_the_order_from_the_stored_vectors(make: Ma
     assert 4 not in {n.id for n in await one.nearest(query, 10)}
     with pytest.raises(InvalidArguments):
         await one.nearest(query[:5], 3)
-    with pytest.raises(ValueError, match="fetch"):
-        Segment("test", 32, limiter=trio.CapacityLimiter(2), lean=True)
     assert not one.holds
+    with pytest.raises(ValueError, match="codes"):
+        one.held(np.array([1], np.int64))
 
 
 async def test_what_is_held_is_handed_out_and_what_is_not_there_is_nothing(make: Maker) -> None:

@@ -37,8 +37,9 @@ from mimo.services.memory.strategies import strategies
 from mimo.services.memory.transfer import Transfer
 from mimo.services.memory.use import Use
 from mimo.storage.database import Database
+from mimo.storage.engrams.vectors import blobs_of
 from mimo.supervision.child import Run
-from mimo.vector import Segments
+from mimo.vector import Fetch, Segments, Space
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,11 +73,13 @@ def wired(
     weights: Mapping[str, float] | None = None,
     threshold: float = THRESHOLD,
     former: Make | None = None,
+    lean: bool = False,
     clock: Callable[[], int] = now_ms,
 ) -> Wired:
     """At rest. `others` may answer for vectors that they left here (see meaning.py), and so may whom `former` makes
-    (see former.py); `weights` count instead of those of the same name that ship."""
-    cache, segments = _cache(events, metrics), Segments()
+    (see former.py); `weights` count instead of those of the same name that ship. `lean`: codes are kept in memory,
+    and vectors read from the file where a search needs them."""
+    cache, segments = _cache(events, metrics), _segments(database, lean=lean)
     sizes = _sizes(cache, segments)
     metrics.before_render(lambda: _measure(metrics, sizes))
     before = [Former(database, former, embedder.model)] if former is not None else []
@@ -138,6 +141,13 @@ def _cache(events: Events, metrics: Metrics) -> Cache:
         events.publish(CacheMissed(kind.value))
 
     return Cache(on_hit=hit, on_miss=missed)
+
+
+def _segments(database: Database, *, lean: bool) -> Segments:
+    def fetches(space: Space) -> Fetch:
+        return lambda ids: database.read(blobs_of, space.model, ids)
+
+    return Segments(fetches=fetches if lean else None)
 
 
 def _sizes(cache: Cache, segments: Segments) -> dict[str, Callable[[], float]]:

@@ -198,6 +198,16 @@ def vectors_of(db: apsw.Connection, model: int, ids: Sequence[int]) -> list[Stor
     return [Stored(*row) for row in found]
 
 
+def blobs_of(db: apsw.Connection, model: str, ids: Sequence[int]) -> list[tuple[int, bytes]]:
+    """The vectors of this model that these ids have."""
+    return rows(
+        db,
+        "SELECT v.engram_id, v.vector FROM embedding_models m CROSS JOIN json_each(?) AS wanted"
+        " CROSS JOIN engram_vectors v ON v.model = m.id AND v.engram_id = wanted.value WHERE m.name = ?",
+        (json.dumps(list(ids)), model),
+    )
+
+
 def samples(db: apsw.Connection, model: int, limit: int) -> list[tuple[str, bytes]]:
     """The newest texts that have vectors of this model, with these."""
     found = rows(

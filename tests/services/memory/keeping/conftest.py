@@ -65,7 +65,14 @@ class Words:
 class Living:
     """A memory, and the hands to drive it with."""
 
-    def __init__(self, database: Database, embedder: Any, *others: Any, former: Make | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        embedder: Any,
+        *others: Any,
+        former: Make | None = None,
+        lean: bool = False,
+    ) -> None:
         self.database = database
         self.embedder = embedder
         self.now = NOW
@@ -73,7 +80,14 @@ class Living:
         self.metrics = Metrics()
         self.client = Client(name="tester", namespace="proj", version="1")
         self.parts: Wired = wired(
-            database, self.events, self.metrics, embedder, *others, former=former, clock=lambda: self.now
+            database,
+            self.events,
+            self.metrics,
+            embedder,
+            *others,
+            former=former,
+            lean=lean,
+            clock=lambda: self.now,
         )
         self.toolbox = Toolbox(self.events)
         self.toolbox.add(*self.parts.service.tools(), *self.parts.offers.things())

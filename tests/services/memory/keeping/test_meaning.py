@@ -12,6 +12,8 @@ from mimo.services.memory.embedding import BATCH, QUIET
 from mimo.storage.changes import last_seq, prune_changes
 from mimo.storage.engrams.vectors import count_waiting, models, store_vectors, vector_of, waiting
 
+from .conftest import Words
+
 pytestmark = pytest.mark.vectors
 
 
@@ -43,6 +45,40 @@ async def test_the_queue_survives_and_drains_after_a_restart(database: Any, livi
     async with second.running():
         await second.settled()
         assert len(second.parts.meaning.near()) == 5
+
+
+async def test_a_lean_memory_finds_the_same_with_a_sixteenth_of_the_vectors(
+    database: Any, living_with: Any
+) -> None:
+    things, places = "kiln wheel glaze bowl brush".split(), "cellar attic garden yard studio".split()
+    items = [
+        {
+            "content": f"the {thing} number {n} stands in the {place}",
+            **({"session": f"s{n}", "position": at} if n % 2 else {}),
+        }
+        for n in range(8)
+        for at, (thing, place) in enumerate(zip(things, places[n % 5 :] + places[: n % 5], strict=True))
+    ]
+    told: dict[bool, list[Any]] = {}
+    for lean in (False, True):
+        it = living_with(database, Words(), lean=lean)
+        async with it.running():
+            if not lean:
+                await it.call("memory_add", items=items)
+            await it.settled()
+            near = it.parts.meaning.near()
+            assert near.holds is not lean
+            assert len(near) == len(items)
+            asked = ["glaze in the attic", "where is bowl number 3", "stands in the yard"]
+            told[lean] = [
+                await it.data("memory_search", query=one, namespace="proj", why=True) for one in asked
+            ]
+            assert all(one["arms"]["meaning"] == "ran" for one in told[lean])
+            told[lean] = [[(hit["id"], hit["why"]) for hit in one["results"]] for one in told[lean]]
+    for full, lean in zip(told[False], told[True], strict=True):
+        assert [id_ for id_, _ in full] == [id_ for id_, _ in lean]
+        for (_, here), (_, there) in zip(full, lean, strict=True):
+            assert here == pytest.approx(there, abs=2e-3)
 
 
 async def test_vectors_are_read_again_at_the_start(living: Any) -> None:
