@@ -41,7 +41,7 @@ from mimo.home import Home
 from mimo.services.memory.meaning import Meaning
 from mimo.storage.database import Database
 from mimo.storage.engrams.vectors import blobs_of
-from mimo.vector import Fetch, Segment, Segments, Space, to_blob
+from mimo.vector import Fetch, Segment, Segments, Space, Visit, to_blob
 
 DIM = 384
 
@@ -55,8 +55,14 @@ class Silent:
         raise NotImplementedError
 
 
-def fetches(database: Database) -> Callable[[Space], Fetch]:
-    return lambda space: lambda ids: database.read(blobs_of, space.model, ids)
+def visits(database: Database) -> Callable[[Space], Visit]:
+    def of(space: Space) -> Visit:
+        async def visit(work: Callable[[Fetch], Any]) -> Any:
+            return await database.read(lambda db: work(lambda ids: blobs_of(db, space.model, ids)))
+
+        return visit
+
+    return of
 
 
 async def opened(home: Home) -> None:
@@ -112,7 +118,7 @@ async def start(home: Home, lean: bool) -> dict[str, float]:
     database, slowest = Database(home), 0.0
     async with trio.open_nursery() as nursery:
         await nursery.start(database.run)
-        meaning = Meaning(database, Segments(fetches=fetches(database) if lean else None), Cache(), Silent())
+        meaning = Meaning(database, Segments(visits=visits(database) if lean else None), Cache(), Silent())
         before = resident()
         wall, processor = time.perf_counter(), time.process_time()
         async with trio.open_nursery() as living:
@@ -155,7 +161,7 @@ async def live(home: Home, ready: queue.SimpleQueue[Any]) -> None:
     database = Database(home)
     async with trio.open_nursery() as nursery:
         await nursery.start(database.run)
-        meaning = Meaning(database, Segments(threads=1, fetches=fetches(database)), Cache(), Silent())
+        meaning = Meaning(database, Segments(threads=1, visits=visits(database)), Cache(), Silent())
         began = time.perf_counter()
         await nursery.start(meaning.run)
         while (segment := meaning.near()) is None:

@@ -9,7 +9,7 @@ from there at every start, in a worker thread, while words answer.
 """
 
 from mimo.vector.rows import Columns, Neighbour, Row, from_blob, from_blobs, kernels, to_blob
-from mimo.vector.segment import Fetch, Segment
+from mimo.vector.segment import Fetch, Segment, Visit
 from mimo.vector.segments import Segments, Space
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Segment",
     "Segments",
     "Space",
+    "Visit",
     "from_blob",
     "from_blobs",
     "kernels",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,14 @@ T = TypeVar("T")
 # Ids or groups: plain numbers, or an array of them.
 Integers: TypeAlias = Sequence[int] | npt.NDArray[np.integer[Any]]
 # The blobs of these ids, from where the truth is; ids that are gone may be left out.
-Fetch: TypeAlias = Callable[[Sequence[int]], Awaitable[Sequence[tuple[int, bytes]]]]
+Fetch: TypeAlias = Callable[[Sequence[int]], Sequence[tuple[int, bytes]]]
+
+
+class Visit(Protocol):
+    """Runs a whole search in a thread that can fetch: each way into a thread and back takes a tenth of a millisecond."""
+
+    async def __call__(self, work: Callable[[Fetch], T]) -> T: ...
+
 
 # Up to here a search takes less time than the way into a thread and back costs everybody else: about
 # 0.2 ms compiled, and ten times as long in the twin.
@@ -47,8 +54,8 @@ WORTH_COMPACTING = 4096
 class Segment:
     """The vectors of one model and dimension.
 
-    With `fetch` it is lean: it keeps one bit a number only, a million memories in 80 MB, and the nearest
-    are put into order by their stored blobs, which are fetched.
+    With `visit` it is lean: it keeps one bit a number only, a million memories in 80 MB, and the nearest
+    are put into order by their stored blobs.
     """
 
     def __init__(
@@ -57,7 +64,7 @@ class Segment:
         dim: int,
         *,
         limiter: trio.CapacityLimiter,
-        fetch: Fetch | None = None,
+        visit: Visit | None = None,
     ) -> None:
         self.model = model
         self.dim = dim
@@ -65,7 +72,7 @@ class Segment:
         self.recall = 1.0  # of the codes, at the last look
         self.refused: list[int] = []  # ids whose stored vectors are damaged or of another dimension
         self._limiter = limiter
-        self._fetch = fetch
+        self._visit = visit
         self._index = self._empty()
         self._unchecked = 0
         self._changing = trio.Lock()  # changes take effect in the order in which they were asked for
@@ -158,8 +165,8 @@ class Segment:
         """
         if not self.ready:
             raise Unavailable("the vectors are still being read; search by words meanwhile", after=1)
-        if self._fetch is not None:
-            return await self._nearest_lean(self._fetch, query, k, groups, allowed, min_score)
+        if self._visit is not None:
+            return await self._nearest_lean(self._visit, query, k, groups, allowed, min_score)
         index = self._index
 
         def work(threads: int = 1) -> list[Neighbour]:
@@ -179,7 +186,7 @@ class Segment:
 
     async def _nearest_lean(
         self,
-        fetch: Fetch,
+        visit: Visit,
         query: Vector,
         k: int,
         groups: Integers | None,
@@ -188,26 +195,29 @@ class Segment:
     ) -> list[Neighbour]:
         index = self._index
         wanted = FETCHED + 4 * k if k > 0 else 0
-        candidates, threads = max(LEAN_CANDIDATES, 4 * wanted), self._threads(index)
-        try:
-            near, _ = await self._search_in_thread(
-                lambda: index.search(
-                    query, wanted, rescore=candidates, threads=threads, groups=groups, allowed=allowed
-                )
+        rescore, threads = max(LEAN_CANDIDATES, 4 * wanted), self._threads(index)
+
+        def work(fetch: Fetch) -> list[Neighbour]:
+            near, _ = index.search(
+                query, wanted, rescore=rescore, threads=threads, groups=groups, allowed=allowed
             )
+            stored = fetch(np.sort(near).tolist()) if near.size else ()
+            rows, numbers, _ = decoded(Columns.of(Row(id_, blob) for id_, blob in stored), self.dim)
+            scores = mimo_core.batch_similarity(query, numbers)
+            best = np.lexsort((np.array(rows.ids, np.int64), -scores))[:k].tolist()
+            found = (Neighbour(rows.ids[at], float(scores[at])) for at in best)
+            return [one for one in found if min_score is None or one.score >= min_score]
+
+        try:
+            async with self._limiter:
+                return await visit(work)
         except (TypeError, ValueError) as error:
             raise InvalidArguments(f"not a question for this segment: {error}") from error
-        stored = await fetch(np.sort(near).tolist()) if near.size else ()
-        rows, numbers, _ = decoded(Columns.of(Row(id_, blob) for id_, blob in stored), self.dim)
-        scores = mimo_core.batch_similarity(query, numbers)
-        best = np.lexsort((np.array(rows.ids, np.int64), -scores))[:k].tolist()
-        found = (Neighbour(rows.ids[at], float(scores[at])) for at in best)
-        return [one for one in found if min_score is None or one.score >= min_score]
 
     @property
     def holds(self) -> bool:
         """Whether the vectors themselves are in memory."""
-        return self._fetch is None
+        return self._visit is None
 
     def held(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """The vectors of these ids, zeros for those that have none. For any thread.

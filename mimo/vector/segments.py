@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import trio
 
 from mimo.errors import InvalidArguments
-from mimo.vector.segment import Fetch, Segment
+from mimo.vector.segment import Segment, Visit
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,12 @@ class Space:
 class Segments:
     """The segments of one house. Threads are shared: `threads` searches, rebuilds and checks at a time.
 
-    They are lean where `fetches` gives each space its way to the stored blobs.
+    They are lean where `visits` gives each space its way to the stored blobs.
     """
 
-    def __init__(self, *, threads: int = 2, fetches: Callable[[Space], Fetch] | None = None) -> None:
+    def __init__(self, *, threads: int = 2, visits: Callable[[Space], Visit] | None = None) -> None:
         self._limiter = trio.CapacityLimiter(threads)
-        self._fetches = fetches
+        self._visits = visits
         self._all: dict[Space, Segment] = {}
 
     def __len__(self) -> int:
@@ -48,9 +48,9 @@ class Segments:
             InvalidArguments: no vector has this many numbers.
         """
         if space not in self._all:
-            fetch = None if self._fetches is None else self._fetches(space)
+            visit = None if self._visits is None else self._visits(space)
             try:
-                self._all[space] = Segment(space.model, space.dim, limiter=self._limiter, fetch=fetch)
+                self._all[space] = Segment(space.model, space.dim, limiter=self._limiter, visit=visit)
             except ValueError as error:
                 raise InvalidArguments(f"no segment for {space.model}: {error}") from error
         return self._all[space]

@@ -1,6 +1,6 @@
 """A segment finds what is near, whatever happens to it meanwhile."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import trio
 
 import mimo.vector.segment as segment_module
 from mimo.errors import InvalidArguments, Unavailable
-from mimo.vector import Columns, Row, Segment, from_blob, to_blob
+from mimo.vector import Columns, Fetch, Row, Segment, from_blob, to_blob
 
 from .conftest import Maker
 
@@ -225,12 +225,14 @@ async def test_a_lean_segment_settles_the_order_from_the_stored_vectors(make: Ma
     stored = {row.id: row.blob for row in rows}
     asked: list[int] = []
 
-    async def fetch(ids: Sequence[int]) -> Sequence[tuple[int, bytes]]:
-        await trio.lowlevel.checkpoint()
+    def fetch(ids: Sequence[int]) -> Sequence[tuple[int, bytes]]:
         asked.append(len(ids))
         return [(id_, stored[id_]) for id_ in ids if id_ in stored]
 
-    one = Segment("test", 32, limiter=trio.CapacityLimiter(2), fetch=fetch)
+    async def visit(work: Callable[[Fetch], Any]) -> Any:
+        return await trio.to_thread.run_sync(work, fetch)
+
+    one = Segment("test", 32, limiter=trio.CapacityLimiter(2), visit=visit)
     await one.rebuild(rows)
     query = from_blob(rows[3].blob)
     assert [n.id for n in await one.nearest(query, 10)] == judged(rows, rows[3], 10)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import trio
 
@@ -39,7 +41,9 @@ from mimo.services.memory.use import Use
 from mimo.storage.database import Database
 from mimo.storage.engrams.vectors import blobs_of
 from mimo.supervision.child import Run
-from mimo.vector import Fetch, Segments, Space
+from mimo.vector import Fetch, Segments, Space, Visit
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,10 +148,13 @@ def _cache(events: Events, metrics: Metrics) -> Cache:
 
 
 def _segments(database: Database, *, lean: bool) -> Segments:
-    def fetches(space: Space) -> Fetch:
-        return lambda ids: database.read(blobs_of, space.model, ids)
+    def visits(space: Space) -> Visit:
+        async def visit(work: Callable[[Fetch], T]) -> T:
+            return await database.read(lambda db: work(partial(blobs_of, db, space.model)))
 
-    return Segments(fetches=fetches if lean else None)
+        return visit
+
+    return Segments(visits=visits if lean else None)
 
 
 def _sizes(cache: Cache, segments: Segments) -> dict[str, Callable[[], float]]:
