@@ -236,7 +236,7 @@ async def test_a_lean_segment_settles_the_order_from_the_stored_vectors(make: Ma
     await one.rebuild(rows)
     query = from_blob(rows[3].blob)
     assert [n.id for n in await one.nearest(query, 10)] == judged(rows, rows[3], 10)
-    assert asked == [160]
+    assert asked == [120]
     odd = [row for row in rows if row.group == 1]
     assert [n.id for n in await one.nearest(query, 10, groups=[1])] == judged(odd, rows[3], 10)
     assert await one.nearest(query, 0) == []
