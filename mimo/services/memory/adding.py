@@ -37,9 +37,18 @@ class Remembered:
 
 
 class Adding:
-    def __init__(self, database: Database, events: Events, *, clock: Callable[[], int] = now_ms) -> None:
+    def __init__(
+        self,
+        database: Database,
+        events: Events,
+        added: Callable[[Sequence[int]], None],
+        *,
+        clock: Callable[[], int] = now_ms,
+    ) -> None:
+        """`added` is told the ids of what one call added."""
         self._database = database
         self._events = events
+        self._added = added
         self._clock = clock
         self._limiter = trio.CapacityLimiter(1)
 
@@ -70,6 +79,7 @@ class Adding:
                 add, namespace, [each.draft for each in done], now, action_of(client), key=kept
             )
         ids = [id_ for id_, _ in answers]
+        self._added(ids)
         erased = [] if kept is None else await self._database.read(missing_of, ids)
         remembered = [
             Remembered(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -51,6 +52,8 @@ FAILURES = (Unavailable, TooSlow, Unusable, Busy, InvalidArguments)
 # come some 15 ms apart. Without an end the queue would stand still for as long as anybody writes.
 QUIET, LONGEST_WAY = 0.05, 1.0
 AT_A_TIME = 8  # of a library, between two such waits
+# What is added in calls of so few stands in no queue behind a library, nor waits for one to be added.
+FEW, MOST_FIRST = 8, 1_000
 # While nothing is embedded, what waits is counted again after each change, but no more often than this: among
 # 100,000 that wait a count takes milliseconds.
 COUNTED_EVERY = 0.25
@@ -87,12 +90,21 @@ class Embedding:
         self.queue = Queue(0, 0, None)
         self._catches_up = False
         self._seconds = FIRST_PAUSE
+        self._first: deque[int] = deque(maxlen=MOST_FIRST)
+        self._called = trio.Event()
 
     @property
     def behind(self) -> int:
-        """How many wait of those that a start found without a vector. What is added later waits for a moment only,
-        unless nothing is embedded."""
-        return self.queue.waiting if self._catches_up or self.down else 0
+        """How many wait, if they wait for longer than a moment: a start found them without a vector, or they are a
+        library, or nothing is embedded."""
+        many = self._catches_up or self.down or self.queue.waiting > MOST_FIRST
+        return self.queue.waiting if many else 0
+
+    def added(self, ids: Sequence[int]) -> None:
+        """These have been added in one call. Few at a time are what somebody asks for next."""
+        if len(ids) <= FEW:
+            self._first.extend(ids)
+            self._called.set()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         task_status.started()
@@ -107,7 +119,8 @@ class Embedding:
         while True:
             seq = self._database.changed.last
             most = min(blame.most, AT_A_TIME) if library else blame.most
-            batch = _portion(await self._database.read(waiting, self._clock(), most))
+            first = [self._first.popleft() for _ in range(min(most, len(self._first)))]
+            batch = _portion(await self._database.read(waiting, self._clock(), most, first))
             library = False
             if not batch:
                 await self._rest(seq)
@@ -163,13 +176,23 @@ class Embedding:
         self._metrics.embedding_set_aside.set(self.queue.set_aside)
 
     async def _give_way(self) -> None:
-        """Comes back when nobody has written for a moment, or has waited for long enough."""
+        """Comes back when nobody has written for a moment, or has waited for long enough, or a few came."""
+        if self._first:
+            return
+        self._called = trio.Event()
         with trio.move_on_after(LONGEST_WAY):
-            quiet = False
-            while not quiet:
-                with trio.move_on_after(QUIET) as moment:
-                    await self._database.changed.wait(self._database.changed.last)
-                quiet = moment.cancelled_caught
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._quiet, nursery.cancel_scope)
+                await self._called.wait()
+                nursery.cancel_scope.cancel()
+
+    async def _quiet(self, over: trio.CancelScope) -> None:
+        quiet = False
+        while not quiet:
+            with trio.move_on_after(QUIET) as moment:
+                await self._database.changed.wait(self._database.changed.last)
+            quiet = moment.cancelled_caught
+        over.cancel()
 
     async def _set_aside(self, refused: Waiting, error: MimoError) -> None:
         """Who was refused lets the others by, and is found by its words meanwhile."""

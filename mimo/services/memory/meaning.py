@@ -7,7 +7,7 @@ the old model can still be asked. Vectors of two models are never compared.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 
 import trio
@@ -124,12 +124,13 @@ class Meaning:
                 self._cache.clear()  # somebody may have asked in the words of what was purged
             # What has just been added has no vector yet; its vector will be a change of its own.
             ids = {row.id for row in changes.rows if row.kind == "vector"}
+            made = {row.id for row in changes.rows if row.kind == "vector" and row.op == "add"}
             ids |= {row.id for row in changes.rows if row.kind == "engram" and row.op != "add"}
-            if any(row.kind == "vector" and row.op == "add" for row in changes.rows):
+            if made:
                 await self._discover()
             if ids:
                 for kept in list(self._kept.values()):
-                    await self._refresh(kept, sorted(ids))
+                    await self._refresh(kept, sorted(ids), made)
                 await self._drop_the_old()
             seq = changes.rows[-1].seq if changes.rows else changes.last
             self._tell(seq)
@@ -166,15 +167,15 @@ class Meaning:
             while after is not None:
                 after = await self._database.read(vectors_after, kept.model.id, after, take_in)
 
-    async def _refresh(self, kept: _Kept, ids: Sequence[int]) -> None:
+    async def _refresh(self, kept: _Kept, ids: Sequence[int], made: Set[int]) -> None:
+        """`made` are those whose vectors are new; the others were forgotten and are back, or have changed."""
         stored = await self._database.read(vectors_of, kept.model.id, ids)
         gone = set(ids) - {each.id for each in stored}
         if gone:
             await kept.segment.drop(sorted(gone))
         if stored:
-            new = [
-                each for each in stored if each.id not in kept.segment
-            ]  # nothing is near to itself by chance
+            # Nothing is near to itself by chance.
+            new = [each for each in stored if each.id in made and each.id not in kept.segment]
             kept.chance.note(_blobs(new, kept.model), kept.model.dim)
             await kept.segment.put([_row(each) for each in stored if len(each.blob) == 2 * kept.model.dim])
 

@@ -116,7 +116,10 @@ def wired(
     fade = Fade(database, events, clock=clock)
     return Wired(
         service=Memory(
-            Adding(database, events, clock=clock), finding, Editing(database, events, clock=clock), context
+            Adding(database, events, embedding.added, clock=clock),
+            finding,
+            Editing(database, events, clock=clock),
+            context,
         ),
         offers=Offers(database, finding, context),
         search=search,

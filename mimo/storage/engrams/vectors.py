@@ -58,15 +58,24 @@ class StoredVectors(NamedTuple):
     namespaces: Sequence[int]
 
 
-def waiting(db: apsw.Connection, now: int, limit: int) -> list[Waiting]:
-    """The newest first: what was just said is what is asked for next."""
-    found = rows(
+def waiting(db: apsw.Connection, now: int, limit: int, first: Sequence[int] = ()) -> list[Waiting]:
+    """Those of `first` that still wait, then the newest: what was just said is what is asked for next."""
+    found: list[tuple[int, str, bytes]] = []
+    if first:
+        found = rows(
+            db,
+            "SELECT q.engram_id, e.content, e.content_hash FROM json_each(?) AS wanted"
+            " CROSS JOIN embedding_queue q ON q.engram_id = wanted.value JOIN engrams e ON e.id = q.engram_id"
+            " WHERE q.not_until <= ? LIMIT ?",
+            (json.dumps(list(first)), now, limit),
+        )
+    found += rows(
         db,
         "SELECT q.engram_id, e.content, e.content_hash FROM embedding_queue q JOIN engrams e ON e.id = q.engram_id"
         " WHERE q.not_until <= ? ORDER BY q.engram_id DESC LIMIT ?",
         (now, limit),
     )
-    return [Waiting(*row) for row in found]
+    return [Waiting(*row) for row in dict.fromkeys(found)][:limit]
 
 
 def count_waiting(db: apsw.Connection) -> int:

@@ -86,6 +86,29 @@ async def test_who_adds_a_library_comes_first(database: Database, monkeypatch: p
     assert set(beside.given[5:-1]) == {32}
 
 
+async def test_a_note_stands_in_no_queue_behind_a_library(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does it wait until the library has been added."""
+    monkeypatch.setattr(embedding, "LONGEST_WAY", 60.0)
+    beside = Beside(times=2)
+    it = Living(database, beside)
+    written = iter(range(1_000))
+
+    async def write() -> None:
+        await it.call("memory_add", items=[{"content": f"page {next(written)}"} for _ in range(100)])
+
+    await write()
+    beside.write = write
+    async with it.running():
+        await until(lambda: len(beside.given) == 1)  # and it has begun to give way
+        monkeypatch.setattr(embedding, "QUIET", 60.0)
+        await it.add("the boiler hums")
+        await until(lambda: "the boiler hums" in beside.asked)
+        assert len(beside.given) == 2
+        assert it.parts.embedding.queue.waiting > 100
+
+
 @pytest.mark.parametrize("make", [ollama, openai])
 @pytest.mark.parametrize("status", [400, 413, 429, 500])
 async def test_a_text_that_is_refused_is_set_aside_and_the_others_get_their_vectors(

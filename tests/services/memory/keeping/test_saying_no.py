@@ -68,3 +68,16 @@ async def test_words_alone_answer_who_asks_for_them_all(memory: Any) -> None:
     await memory.data("memory_add", items=notes)
     assert await is_answered(memory, "quarterly budget")
     assert not await is_answered(memory, "chess tournament in Reykjavik")
+
+
+async def test_what_was_forgotten_and_restored_says_no_more_of_chance_than_before(memory: Any) -> None:
+    id_ = await memory.add("We deploy on Tuesdays, never on Fridays")
+    await memory.settled()
+    before = memory.parts.meaning.chance
+    for _ in range(3):
+        await memory.call("memory_edit", action="forget", ids=[id_])
+        await memory.settled()
+        await memory.call("memory_edit", action="restore", ids=[id_])
+        await memory.settled()
+        assert len(memory.parts.meaning.near()) == 1
+    assert memory.parts.meaning.chance == before
