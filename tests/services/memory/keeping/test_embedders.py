@@ -91,6 +91,7 @@ async def test_a_note_stands_in_no_queue_behind_a_library(
 ) -> None:
     """Nor does it wait until the library has been added."""
     monkeypatch.setattr(embedding, "LONGEST_WAY", 60.0)
+    monkeypatch.setattr(embedding, "QUIET", 60.0)
     beside = Beside(times=2)
     it = Living(database, beside)
     written = iter(range(1_000))
@@ -101,8 +102,7 @@ async def test_a_note_stands_in_no_queue_behind_a_library(
     await write()
     beside.write = write
     async with it.running():
-        await until(lambda: len(beside.given) == 1)  # and it has begun to give way
-        monkeypatch.setattr(embedding, "QUIET", 60.0)
+        await until(lambda: it.parts.embedding.queue.waiting > 100)  # and it has begun to give way
         await it.add("the boiler hums")
         await until(lambda: "the boiler hums" in beside.asked)
         assert len(beside.given) == 2
