@@ -190,8 +190,6 @@ class VectorIndex:
         _checks.plan_number(plan, self._tiers)
         if threads < 1:
             raise _checks.too_few_threads(threads)
-        if rescore == 0 and plan != "int8":
-            rescore = self.candidates
         group = None if groups is None else _checks.integers(groups, "groups", np.int32)
         wanted = None if allowed is None else _checks.integers(allowed, "allowed", np.int64)
         flags = None if mask is None else _checks.flags(mask, "mask")
@@ -230,7 +228,7 @@ class VectorIndex:
             return best_of(*self._scan(blocks, there, query.float_scores, by_id=True), k)
         settled = max(32, 4 * k)
         if rescore <= 0:
-            rescore = max(800, 40 * k) if plan == "bits" else settled
+            rescore = (self.candidates or max(800, 40 * k)) if plan == "bits" else settled
         rescore = min(max(rescore, k), count)
         if plan == "int8":
             rows = np.sort(best_of(*self._scan(blocks, there, query.int8_scores, by_id=False), rescore)[0])

@@ -17,6 +17,7 @@ ALIGN = 64
 LARGEST_HEADER = 1 << 20
 
 LAYERS, WIDTH, HEADS, INNER, PANEL = 6, 384, 12, 1536, 16
+SHORTEST, LONGEST = 3, 512  # windows: a token between the marks, and what the kernels have room for
 EPSILON = 1e-12  # what the layer norms add to the variance
 
 
@@ -39,7 +40,15 @@ class Weights:
             self.window = int(about["window"])
             self._tensors = {name: self._view(start, entry) for name, entry in entries.items()}
             self._check_shapes()
-        except (KeyError, TypeError, ValueError, struct.error) as error:
+        except (
+            LookupError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+            struct.error,
+        ) as error:
             raise BadWeights(f"{path} holds no weights that this encoder knows ({error})") from error
 
     def __getitem__(self, name: str) -> Array:
@@ -72,6 +81,8 @@ class Weights:
 
     def _check_shapes(self) -> None:
         words = self["words"]
+        if not SHORTEST <= self.window <= LONGEST:
+            raise ValueError(f"a window of {self.window} tokens")
         expected = {
             "words": (words.shape[0], WIDTH),
             "positions": (self.window, WIDTH),
@@ -86,6 +97,8 @@ class Weights:
             halves = name == "words" or len(shape) == 3
             if self[name].shape != shape or self[name].dtype != KINDS["F16" if halves else "F32"]:
                 raise ValueError(f"{name} is {self[name].dtype} {self[name].shape}")
+            if not halves and not np.isfinite(self[name]).all():
+                raise ValueError(f"{name} holds numbers that are not finite")
 
 
 def _matrix(name: str, outputs: int, inputs: int) -> dict[str, tuple[int, ...]]:

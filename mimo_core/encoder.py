@@ -50,7 +50,8 @@ class Encoder:
         self._held = 0
         self.id = weights.id
         self.window = weights.window
-        self._wordpiece = WordPiece(folder / "vocab.txt")
+        self._words = weights["words"].shape[0]
+        self._wordpiece = WordPiece(folder / "vocab.txt", self._words)
         self._forward = _forward()(weights)
 
     def pieces(self, text: str) -> list[int]:
@@ -69,6 +70,11 @@ class Encoder:
         """A vector for each sequence of word pieces; what does not fit the window is cut off."""
         start, end, room = self._wordpiece.start, self._wordpiece.end, self.window - 2
         marked = [[start, *its[:room], end] for its in pieces]
+        for its in marked:
+            if min(its) < 0 or max(its) >= self._words:
+                raise ValueError(
+                    f"word pieces lie between 0 and {self._words - 1} (got {min(its)} to {max(its)})"
+                )
         vectors = np.empty((len(marked), WIDTH), np.float32)
         for batch in _batches([len(its) for its in marked]):
             if between is not None:

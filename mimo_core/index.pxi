@@ -1,5 +1,6 @@
 # VectorIndex: the store of store.h with its two locks, and arrays at the door.
 
+import operator
 import sys
 from threading import Lock
 
@@ -55,17 +56,21 @@ cdef class VectorIndex:
         self.lock = PyThread_allocate_lock()
         if self.lock is NULL:
             raise MemoryError
+        self.store = _Store(1, 1)  # until __init__, which a subclass may forget
+        self.writing = Lock()
+        self.scratch = np.empty(self.store.it.padded, np.float32)
+        self.dim = 1
 
     def __dealloc__(self):
         if self.lock is not NULL:
             PyThread_free_lock(self.lock)
 
-    def __init__(self, int dim, tiers=("bits", "int8", "f16")):
+    def __init__(self, dim, tiers=("bits", "int8", "f16")):
+        dim = operator.index(dim)
         _checks.some_dim(dim)
         self.store = _Store(dim, _checks.tier_bits(tiers))
         self.scratch = np.empty(self.store.it.padded, np.float32)
         self.dim = dim
-        self.writing = Lock()
         self.codes_trusted = True
 
     @property
@@ -305,8 +310,6 @@ cdef class VectorIndex:
             raise _checks.too_few_threads(threads)
         if plan != "auto":
             number = _checks.plan_number(plan, self.store.it.tiers)
-        if rescore == 0 and number != 2:
-            rescore = self.candidates
         if groups is not None:
             group = _checks.integers(groups, "groups", np.int32)
             groups_n = group.shape[0]
@@ -356,9 +359,10 @@ cdef class VectorIndex:
                          Py_ssize_t threads, const uint64_t *allowed, const int *groups, int64_t groups_n, int64_t[::1] ids, float[::1] scores):
         cdef int64_t found
         cdef int trusted = self.codes_trusted
+        cdef Py_ssize_t of_codes = self.candidates
         cdef const mimo_kernels *table = kernels
         cdef PyThreadState *others = NULL if <int64_t>store.it.alive * self.dim <= BRIEF else PyEval_SaveThread()
-        found = store_search(store.it, shot, table, query, k, plan, trusted, rescore, threads, allowed, groups, groups_n, &ids[0], &scores[0])
+        found = store_search(store.it, shot, table, query, k, plan, trusted, rescore, of_codes, threads, allowed, groups, groups_n, &ids[0], &scores[0])
         if others is not NULL:
             PyEval_RestoreThread(others)
         return found

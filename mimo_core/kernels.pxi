@@ -58,7 +58,7 @@ cdef extern from "search.h" nogil:
     void store_publish(mimo_store *, const unsigned *, int64_t, int64_t)
     mimo_snapshot store_enter(mimo_store *)
     void store_leave(mimo_store *, mimo_snapshot)
-    int64_t store_search(const mimo_store *, const mimo_snapshot *, const mimo_kernels *, const float *, int64_t, int, int, int64_t, int64_t,
+    int64_t store_search(const mimo_store *, const mimo_snapshot *, const mimo_kernels *, const float *, int64_t, int, int, int64_t, int64_t, int64_t,
                          const uint64_t *, const int *, int64_t, int64_t *, float *)
     unsigned NOWHERE
     int BLOCK_ROWS

@@ -253,10 +253,10 @@ static int64_t settled(const mimo_store *store, const mimo_snapshot *shot, const
 }
 
 /* The k best rows, best first, in `ids` and `scores` (room for k). Gives how many, -1 when memory is short.
- * `plan` must fit the tiers; `candidates` 0 takes the plan's own number. The answer does not depend on
- * the number of `threads`. */
+ * `plan` must fit the tiers; `candidates` 0 takes the plan's own number, which for codes is `of_codes` if that is not
+ * 0. The answer does not depend on the number of `threads`. */
 static int64_t store_search(const mimo_store *store, const mimo_snapshot *shot, const mimo_kernels *kernels, const float *numbers,
-                            int64_t k, int plan, int codes_trusted, int64_t candidates, int64_t threads, const uint64_t *allowed,
+                            int64_t k, int plan, int codes_trusted, int64_t candidates, int64_t of_codes, int64_t threads, const uint64_t *allowed,
                             const int32_t *groups, int64_t groups_n, int64_t *ids, float *scores) {
     int64_t blocks = (shot->rows + BLOCK_ROWS - 1) / BLOCK_ROWS, found = -1, *rows = NULL;
     uint64_t *mask = malloc((size_t)(blocks * BLOCK_WORDS + 1) * sizeof *mask);
@@ -269,6 +269,7 @@ static int64_t store_search(const mimo_store *store, const mimo_snapshot *shot, 
     found = 0;
     if (k <= 0) goto end;
     if (plan == PLAN_AUTO) plan = plan_for(store->tiers, wanted, codes_trusted);
+    if (candidates <= 0 && plan == PLAN_BITS) candidates = of_codes;
     if (candidates <= 0) candidates = rescored(plan, k);
     if (candidates < k || plan == PLAN_EXACT) candidates = k;
     if (candidates > wanted) candidates = wanted;

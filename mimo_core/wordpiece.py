@@ -9,6 +9,7 @@ import unicodedata
 from pathlib import Path
 
 from mimo_core._characters import BLANKS, DROPPED, MARKS, PUNCTUATION
+from mimo_core._weights import BadWeights
 
 # A longer run of letters is no word: the reference calls it unknown, and so the search for pieces is bounded.
 LONGEST_WORD = 100
@@ -32,14 +33,21 @@ _SURROGATES = ((0xD800, 0xDFFF),)  # half a character: the reference cannot even
 
 
 class WordPiece:
-    """The vocabulary, and how a text is cut into it. Safe to use from several threads at once."""
+    """The vocabulary, and how a text is cut into it. Safe to use from several threads at once.
 
-    def __init__(self, vocabulary: Path) -> None:
-        entries = vocabulary.read_text(encoding="utf-8").split("\n")
-        self._ids = {entry: number for number, entry in enumerate(entries) if entry}
-        self.start = self._ids["[CLS]"]
-        self.end = self._ids["[SEP]"]
-        self.unknown = self._ids["[UNK]"]
+    Raises:
+        BadWeights: it is no vocabulary, or not of so many words.
+    """
+
+    def __init__(self, vocabulary: Path, words: int | None = None) -> None:
+        try:
+            entries = vocabulary.read_text(encoding="utf-8").split("\n")
+            self._ids = {entry: number for number, entry in enumerate(entries) if entry}
+            self.start, self.end, self.unknown = (self._ids[mark] for mark in ("[CLS]", "[SEP]", "[UNK]"))
+        except (KeyError, UnicodeDecodeError) as error:
+            raise BadWeights(f"{vocabulary} is no vocabulary ({error})") from error
+        if words is not None and len(self._ids) != words:
+            raise BadWeights(f"{vocabulary} has {len(self._ids):,} words, and the weights {words:,}")
         self._characters = _Characters()
         self._words: dict[str, tuple[int, ...]] = {}
 

@@ -29,6 +29,9 @@ class Visit(Protocol):
     async def __call__(self, work: Callable[[Fetch], T]) -> T: ...
 
 
+# What the index says of what it cannot take: a number too large for it is one of them.
+REFUSALS = (TypeError, ValueError, OverflowError)
+
 # Up to here a search takes less time than the way into a thread and back costs everybody else: about
 # 0.2 ms compiled, and ten times as long in the twin.
 INLINE_ROWS = 10_000 if mimo_core.implementation() == "cython" else 1_000
@@ -125,12 +128,16 @@ class Segment:
         if len(set(ids)) < len(ids):
             raise InvalidArguments("an id comes twice")
         async with self._changing:
-            if self._since is not None:
+            try:
+                if len(ids) <= INLINE_CHANGES:
+                    self._index.replace(ids, numbers, groups)
+                else:
+                    await self._in_thread(self._index.replace, ids, numbers, groups)
+            except REFUSALS as error:
+                raise InvalidArguments(f"not rows for this segment: {error}") from error
+            if self._since is not None:  # behind the index, which refuses what is none
                 self._since.append((sound, []))
-            if len(ids) <= INLINE_CHANGES:
-                self._index.replace(ids, numbers, groups)
-            else:
-                await self._in_thread(self._index.replace, ids, numbers, groups)
+            self.refused = [id_ for id_ in self.refused if id_ not in set(ids)]
             self._unchecked += len(ids)
             if self._unchecked >= CHECK_EVERY:
                 await self.check()
@@ -139,9 +146,12 @@ class Segment:
     async def drop(self, ids: Sequence[int]) -> None:
         """Forget these vectors; those that are not there are forgotten already."""
         async with self._changing:
+            try:
+                self._index.remove(ids)
+            except REFUSALS as error:
+                raise InvalidArguments(f"not ids: {error}") from error
             if self._since is not None:
                 self._since.append((Columns.of(()), list(ids)))
-            self._index.remove(ids)
             await self._tidy()
 
     async def nearest(
@@ -154,7 +164,7 @@ class Segment:
         min_score: float | None = None,
         urgent: bool = True,
     ) -> list[Neighbour]:
-        """The k most similar, best first; of equal ones the lower id first.
+        """The k most similar, best first; of equal ones the lower id first, where no more than some thirty are equal.
 
         `groups` and `allowed` (ids) narrow the search before it counts; given together, both must hold.
         What is not `urgent` takes one core at most.
@@ -181,7 +191,7 @@ class Segment:
                 return work()
             threads = self._threads(index) if urgent else 1
             return await self._search_in_thread(lambda: work(threads))
-        except (TypeError, ValueError) as error:
+        except REFUSALS as error:
             raise InvalidArguments(f"not a question for this segment: {error}") from error
 
     async def _nearest_lean(
@@ -211,7 +221,7 @@ class Segment:
         try:
             async with self._limiter:
                 return await visit(work)
-        except (TypeError, ValueError) as error:
+        except REFUSALS as error:
             raise InvalidArguments(f"not a question for this segment: {error}") from error
 
     @property

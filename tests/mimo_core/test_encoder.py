@@ -3,6 +3,7 @@
 import base64
 import json
 import shutil
+import struct
 import subprocess
 import sys
 import threading
@@ -210,3 +211,27 @@ def _resident_kb(folder: Path) -> int:
         elif ours and key == "Rss:":
             total += int(rest.split()[0])
     return total
+
+
+@pytest.mark.parametrize(
+    "header", [b'"abc"', b"5", b"null", b"[" * 100_000, b'{"__metadata__": {"id": "x", "window": 1e999}}']
+)
+def test_a_header_that_is_none_is_refused(tmp_path: Path, header: bytes) -> None:
+    padded = header + b" " * (-(len(header) + 8) % 64)
+    (tmp_path / "weights.safetensors").write_bytes(struct.pack("<Q", len(padded)) + padded)
+    with pytest.raises(BadWeights):
+        Weights(tmp_path / "weights.safetensors")
+
+
+@pytest.mark.parametrize("vocabulary", [b"", b"[CLS]\n[SEP]\n[UNK]\n", b"\xff\xfe"])
+def test_a_vocabulary_of_other_words_is_refused(tmp_path: Path, vocabulary: bytes) -> None:
+    (tmp_path / "weights.safetensors").symlink_to(FOLDER / "weights.safetensors")
+    (tmp_path / "vocab.txt").write_bytes(vocabulary)
+    with pytest.raises(BadWeights):
+        Encoder(tmp_path)
+
+
+@pytest.mark.parametrize("piece", [-1, 30_522])
+def test_a_piece_that_is_none_is_refused(piece: int) -> None:
+    with pytest.raises(ValueError, match="word pieces lie between"):
+        Encoder(FOLDER).embed_pieces([[piece]])

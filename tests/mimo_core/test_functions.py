@@ -251,3 +251,10 @@ def test_an_unknown_instruction_set_is_refused(kernels: Kernels) -> None:
         kernels.functions.set_isa("mmx")
     assert kernels.functions.isa() == before
     assert before in kernels.functions.isas()
+
+
+@pytest.mark.parametrize("n", [3, 4, 9])
+def test_large_numbers_are_finite_however_many_there_are(kernels: Kernels, n: int) -> None:
+    ids, scores = kernels.functions.top_k(np.ones(1, np.float32), np.full((n, 1), 3e38, np.float32), 2)
+    assert ids.tolist() == [0, 1]
+    assert scores.tolist() == [np.float32(3e38)] * 2

@@ -157,6 +157,26 @@ def test_any_set_of_tiers_answers(
                 index.search(query, 3, plan=plan)
 
 
+def test_how_many_codes_hand_on_is_nothing_to_int8(kernels: Kernels, random: np.random.Generator) -> None:
+    """Among rows that differ in the third place int8 alone takes another for the nearest."""
+    index = kernels.VectorIndex(32)
+    rows = (random.standard_normal(32) + 1e-3 * random.standard_normal((5000, 32))).astype(np.float32)
+    index.add(range(5000), rows)
+    index.candidates = 1
+    for row in rows[:20]:
+        nearest = index.search(row, 1, plan="int8")[0].tolist()
+        assert index.search(row, 1)[0].tolist() == nearest
+    assert kernels.VectorIndex(8).candidates == 0
+
+
+def test_an_index_that_was_never_made_is_empty(kernels: Kernels) -> None:
+    if kernels.functions is _numpy:
+        pytest.skip("the twin is plain Python")
+    index = kernels.VectorIndex.__new__(kernels.VectorIndex)
+    assert len(index) == 0
+    assert index.stats()["rows"] == 0
+
+
 @pytest.mark.parametrize("dim", [1, 64, 70, 384])
 def test_codes_alone_are_put_in_order_by_the_numbers_of_the_query(
     kernels: Kernels, random: np.random.Generator, dim: int

@@ -74,6 +74,19 @@ async def test_changes_during_a_rebuild_are_not_lost(make: Maker) -> None:
     assert [near.id for near in await one.nearest(from_blob(later[2].blob), 2)] == [3, 102]
 
 
+@pytest.mark.parametrize("row", [Row(9, b"", 2**40), Row(2**63, b""), Row(9, b"", -(2**40))])
+async def test_what_is_refused_during_a_rebuild_does_not_disturb_it(make: Maker, row: Row) -> None:
+    rows = make.rows(30)
+    one = segment()
+    async with one.rebuilding() as take:
+        take(Columns.of(rows))
+        with pytest.raises(InvalidArguments):
+            await one.put([row._replace(blob=rows[0].blob)])
+        with pytest.raises(InvalidArguments):
+            await one.drop([2**63])
+    assert len(one) == 30
+
+
 async def test_a_failed_rebuild_leaves_the_old_answers(make: Maker) -> None:
     rows = make.rows(20)
     one = segment()
@@ -117,6 +130,15 @@ async def test_damaged_blobs_are_named_and_the_others_found(make: Maker) -> None
     assert len(one) == 10
     assert one.refused == [50, 51, 52]
     assert one.stats()["refused"] == 3
+
+
+async def test_what_was_damaged_and_is_put_again_is_damaged_no_longer(make: Maker) -> None:
+    rows = make.rows(2)
+    one = segment()
+    await one.rebuild([rows[0], rows[1]._replace(blob=b"short")])
+    assert one.refused == [rows[1].id]
+    await one.put([rows[1]])
+    assert one.refused == []
 
 
 async def test_a_new_vector_takes_the_place_of_the_old(make: Maker) -> None:
