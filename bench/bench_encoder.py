@@ -65,7 +65,7 @@ def main() -> int:
 
 def texts() -> dict[str, list[str]]:
     """One text each of about 10, 30 and 200 tokens; and 256 sentences as they come in the standard library."""
-    sys.path.insert(0, str(HERE.parents[1]))
+    sys.path.append(str(HERE.parents[1]))
     from mimo_core.wordpiece import WordPiece
 
     pieces = WordPiece(MODEL / "vocab.txt").pieces
@@ -125,7 +125,7 @@ class Engine:
 
 def start_all(peers: Path | None, reference: Path | None) -> dict[str, Engine]:
     wanted: list[tuple[str, Path, str, dict[str, str]]] = []
-    sys.path.insert(0, str(HERE.parents[1]))
+    sys.path.append(str(HERE.parents[1]))
     import mimo_core
 
     here = Path(sys.executable)
@@ -163,7 +163,7 @@ def work(name: str, reference: Path | None) -> int:
 
 
 def ours(_: Path | None) -> Any:
-    sys.path.insert(0, str(HERE.parents[1]))
+    sys.path.append(str(HERE.parents[1]))
     from mimo_core.encoder import Encoder
 
     return Encoder(MODEL).embed

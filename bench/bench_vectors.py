@@ -35,7 +35,7 @@ from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.append(str(Path(__file__).parent.parent))  # unless it is installed
 from vector_peers import (
     Graph,
     K,

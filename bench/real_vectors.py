@@ -35,7 +35,7 @@ from pathlib import Path
 import numpy as np
 
 HOUSE = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(HOUSE))
+sys.path.append(str(HOUSE))
 
 from mimo_core.encoder import Encoder
 

@@ -32,7 +32,7 @@ import apsw
 import numpy as np
 import trio
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.append(str(Path(__file__).parent.parent))  # unless it is installed
 from vector_peers import Graph, K, kept, made
 
 from mimo.embedding.cache import Cache
