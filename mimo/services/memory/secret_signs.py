@@ -1,27 +1,37 @@
 """By what a secret is known: the shape that it has, or what the text calls it, or the place where it stands.
 
-Every pattern begins at a literal word and consumes a bounded run of characters.
+Every pattern begins at a literal word and consumes a bounded run of characters. They are matched against a plain copy
+of the text (see secrets.py), in which every blank, line end, quote, colon and equals sign is the one of the keyboard.
 """
 
 from __future__ import annotations
 
 from enum import Enum
 
+# What stands between two lines of a key that is quoted in a mail, in source, in a table or in a page. A key's own
+# lines are read letter by letter, so this begins with what they have not, and a line of the key or its end follows.
+_JOINT = r"(?:\\[nr]|&gt;|[0-9]{1,4}[ :|]|</?[a-z]{1,6}[ ]?/?>|[\s>'\"`|+,;.*#\\]|-(?!----)){1,24}+"
+_BETWEEN_LINES = (
+    rf"(?=[>'\"`|;*#&<]){_JOINT}(?=[A-Za-z0-9+/=]{{24}}|-----END|[A-Za-z0-9+/=]{{1,80}}+{_JOINT}-----END)"
+)
+
 # A shape of its own: a name, what every such secret contains (searched first, because that is fast),
 # and the pattern whose whole match is the secret.
 SHAPES: tuple[tuple[str, tuple[str, ...], str], ...] = (
     (
         "private key",
-        ("PRIVATE KEY",),
+        ("-----BEGIN",),
         # The body is taken possessively, so that a thousand beginnings without an end stay linear. In JSON, as
         # in the key files of service accounts, its lines end with a backslash and an n.
-        r"-----BEGIN (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
-        r"(?:[A-Za-z0-9+/=\s:,.()\\]|-(?!----)){16,20000}+(?:-----END [A-Z0-9 ]{0,60}-----)?",
+        # What is no part of a key is taken with it only where a line of it follows.
+        r"-----BEGIN[ ]{1,4}(?:[A-Z0-9]{1,20}[ ]{1,4}){0,3}PRIVATE[ ]{1,4}KEY(?:[ ]{1,4}BLOCK)?-----"
+        rf"(?:[A-Za-z0-9+/=\s:,.()\\]|-(?!----)|{_BETWEEN_LINES}){{16,20000}}+"
+        r"(?:-----END[A-Z0-9 ]{0,60}-----)?",
     ),
     (
         "private key",
         ("Private-Lines:",),
-        r"Private-Lines: [0-9]{1,3}(?:\s|\\[rn]){1,4}(?:[A-Za-z0-9+/=]{40,80}(?:(?:\s|\\[rn]){1,4}|$)){1,200}"
+        r"Private-Lines:[ ]{1,4}[0-9]{1,3}(?:\s|\\[rn]){1,4}(?:[A-Za-z0-9+/=]{40,80}(?:(?:\s|\\[rn]){1,4}|$)){1,200}"
         r"(?:[A-Za-z0-9+/=]{4,80}(?![A-Za-z0-9+/=-]))?",
     ),
     ("private key", ("AGE-SECRET-KEY-1",), r"AGE-SECRET-KEY-1[0-9A-Z]{50,70}"),
@@ -137,7 +147,7 @@ SHAPES: tuple[tuple[str, tuple[str, ...], str], ...] = (
 # Called a secret by the text: only the group `value` is taken, and only if it does not read like a word. What is
 # called a password was often chosen by a person, so less is asked of it. "Pass" alone is mostly a verb, and what
 # stands in PWD is where the shell is.
-_GIVEN = r"(?=[\"'`*_)\]]{0,3}[ \t]{0,4}[:=])"
+_GIVEN = r"(?=[\"'`*_)\]]{0,3}[ ]{0,4}[:=])"
 _CHOSEN = (
     r"pass(?:word|wd|phrase|code|wort)|kennwort|pwd(?![\"']?[ ]?[:=][ ]?[\"']?[/~])"
     rf"|pass{_GIVEN}|pw{_GIVEN}"
@@ -161,6 +171,9 @@ _BETWEEN = (
     rf"(?:[ ](?:for|of|to|on|in|from|at|für|von|zum|zur|used|we)(?:(?:{_WORD}){{1,5}}?[ ]?[:=]"
     rf"|(?:{_WORD}){{1,3}}?[ ](?:is|was|ist|lautet)\b)|[ ]\([^()\n]{{1,30}}\)[ ]?(?:[:=]|(?:is|was|ist)\b))"
 )
+# A value may stand on the next line, if it has that line for itself.
+_BELOW = r"(?P<below>\r?\n\s{0,8}(?:```[a-z]{0,10}\r?\n)?(?:>[ ]?)?)?"
+_ALONE_IF_BELOW = r"(?(below)(?<!:)(?=[\"'`]{0,2}[ ]{0,4}(?:[\r\n]|$)))"
 _ITS_REST = r"(?:word|wd|phrase|code|wort|s|d)?"
 
 
@@ -212,17 +225,25 @@ CALLED: tuple[tuple[str, Asked, tuple[str, ...], str, str], ...] = (
         "secret",
         Asked.MIXED,
         ("pass", "pw", "kennwort", "secret", "key", "token", "credential", "_auth"),
-        rf"{_ITS_REST}[\"'`*_)\]]{{0,3}}[ \t]{{0,4}}(?::|=|\bis\b|\bwas\b|\bist\b)",
-        rf"{_BEGINS}(?P<name>{_NAMES})[\"'`*_)\]]{{0,3}}[ \t]{{0,4}}(?::=|=>|:|=|\b(?:is|was|ist)\b)\*{{0,2}}"
-        r"[ \t]{0,4}[\"'`]{0,2}(?P<value>[^\s\"'`,;<>(){}\[\]]{6,512})",
+        rf"{_ITS_REST}[\"'`*_)\]]{{0,3}}[ ]{{0,4}}(?::|=|\bis\b|\bwas\b|\bist\b)",
+        rf"{_BEGINS}(?P<name>{_NAMES})[\"'`*_)\]]{{0,3}}[ ]{{0,4}}(?::=|=>|:|=|\b(?:is|was|ist)\b)\*{{0,2}}"
+        rf"[ ]{{0,4}}{_BELOW}[\"'`]{{0,2}}(?P<value>[^\s\"'`,;<>(){{}}\[\]]{{6,512}}+){_ALONE_IF_BELOW}",
     ),
     (
         "secret",
         Asked.DRAWN,
         ("pass", "kennwort", "secret", "key", "token", "credential"),
         rf"{_ITS_REST}[ ](?:for|of|to|on|in|from|at|für|von|zu[mr]|used|we|\([^()\n]{{1,30}}\))[ :=]",
-        rf"{_BEGINS}(?P<name>{_NAMES}){_BETWEEN}\*{{0,2}}[ \t]{{0,4}}[\"'`]{{0,2}}"
+        rf"{_BEGINS}(?P<name>{_NAMES}){_BETWEEN}\*{{0,2}}[ ]{{0,4}}[\"'`]{{0,2}}"
         r"(?P<value>[^\s\"'`,;<>(){}\[\]]{6,512})",
+    ),
+    (
+        "secret",  # between two tags
+        Asked.MIXED,
+        ("</",),
+        r"[a-z0-9_.:-]{0,64}(?:pass|pw|kennwort|secret|key|token|credential)",
+        rf"{_BEGINS}(?P<name>{_NAMES})(?:[ ][^<>\n]{{0,100}})?>\s{{0,8}}(?:<!\[CDATA\[)?"
+        r"(?P<value>[^\s<>\[\]]{6,512}+)(?=(?:\]\]>)?\s{0,8}</)",
     ),
     (
         "secret",
@@ -235,8 +256,8 @@ CALLED: tuple[tuple[str, Asked, tuple[str, ...], str, str], ...] = (
         "secret",  # as in ~/.netrc
         Asked.MIXED,
         ("login", "user"),
-        r"(?:name)?[ \t]{1,4}\S{1,64}\s{1,8}pass",
-        r"\b(?:login|user(?:name)?)[ \t]{1,4}(?!anonymous\b)\S{1,64}\s{1,8}(?P<name>pass(?:word|wd)?)[ \t]{1,4}"
+        r"(?:name)?[ ]{1,4}\S{1,64}\s{1,8}pass",
+        r"\b(?:login|user(?:name)?)[ ]{1,4}(?!anonymous\b)\S{1,64}\s{1,8}(?P<name>pass(?:word|wd)?)[ ]{1,4}"
         r"[\"']?(?P<value>[^\s\"'`,;<>(){}\[\]]{6,128})",
     ),
     (

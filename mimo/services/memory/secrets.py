@@ -3,6 +3,9 @@
 Every rule (see secret_signs.py) begins at a literal word and consumes a bounded run of characters, so the time is
 linear in the text. What has a shape of its own (a private key, a vendor's prefix) is taken by its shape; what has
 none is taken only where the text calls it a secret and it looks random enough to be one.
+
+The rules know the keyboard's signs only. A text from a web page, a mail or a word processor is read in a plain copy,
+and what is found in the copy is taken out of the text at the same places, so that nothing else of it is changed.
 """
 
 from __future__ import annotations
@@ -68,6 +71,33 @@ _FIELD = re.compile(
 )
 
 
+# What does not show where it stands: a reader sees one word, and a line may be broken there or not.
+_UNSEEN = "\u00ad\u034f\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
+_BLANKS = "\t\x0b\x0c\xa0\u1680\u2000-\u200a\u202f\u205f\u3000"
+_LINE_ENDS = "\x85\u2028\u2029"
+_QUOTES = {
+    '"': "\u201c\u201d\u201e\u201f\xab\xbb\u2033\uff02",
+    "'": "\u2018\u2019\u201a\u201b\u2039\u203a\u2032\uff07",
+}
+_PLAIN = tuple(
+    (re.compile(odd), plain)
+    for odd, plain in (
+        (f"[{_BLANKS}]", " "),
+        (f"[{_LINE_ENDS}]", "\n"),
+        # Within a word it is an apostrophe, and may be one of a password.
+        *((rf"(?s:[{odd}](?:(?<!\w.)|(?!\w)))", plain) for plain, odd in _QUOTES.items()),
+        ("[\uff1a\ufe55\ufe13]", ":"),
+        ("[\uff1d\ufe66]", "="),
+    )
+)
+_IS_UNSEEN = re.compile(f"[{_UNSEEN}]")
+_IS_ODD = re.compile(
+    f"[{_UNSEEN}{_BLANKS}{_LINE_ENDS}{''.join(_QUOTES.values())}\uff1a\ufe55\ufe13\uff1d\ufe66]"
+)
+# Each character that shows, with the unseen before it, and what is unseen at the end.
+_PIECE = re.compile(f"[{_UNSEEN}]*[^{_UNSEEN}]|[{_UNSEEN}]+$")
+
+
 def redact(text: str) -> Redacted:
     """The text with each secret replaced by its name in brackets."""
     return redactor([text])(text)
@@ -77,56 +107,113 @@ def kind_of_secret(name: str) -> str | None:
     """What a name holds that has the shape of a secret. That a name is only called one says little."""
     if len(name) < _SHORTEST_SHAPE:
         return None
-    for sign, hints in _SHAPE_HINTS:
-        if sign in name:
-            for hint, at in hints:
-                if hint in name and _SHAPE_PATTERNS[at][2].search(name):
-                    return _SHAPE_PATTERNS[at][0]
-    for kind, asked, _, pattern in _CALLED_PATTERNS[:2] if "://" in name else ():
-        address = pattern.search(name)
-        if address and _looks_secret(address, asked):
-            return kind
+    for plain in _readings(name) if _is_odd(name) else (name,):
+        for sign, hints in _SHAPE_HINTS:
+            if sign in plain:
+                for hint, at in hints:
+                    if hint in plain and _SHAPE_PATTERNS[at][2].search(plain):
+                        return _SHAPE_PATTERNS[at][0]
+        for kind, asked, _, pattern in _CALLED_PATTERNS[:2] if "://" in plain else ():
+            address = pattern.search(plain)
+            if address and _looks_secret(address, asked):
+                return kind
     return None
 
 
 def redactor(texts: Sequence[str]) -> Callable[[str], Redacted]:
     """`redact` for texts that come together. Few have a secret: what none of them hints at is looked for once."""
     together = "\n".join(texts)
-    words = "\n".join(
-        set(together.split())
-    )  # most come again and again, and a hint without a space is in one of them
+    odd = {} if _is_typed(together) else {text: _readings(text) for text in texts if _is_odd(text)}
+    if odd:
+        together = "\n".join([plain for text in texts for plain in odd.get(text, (text,))])
+    # Most words come again and again, and every hint is in one of them.
+    words = "\n".join(set(together.split()))
     lowered = words.lower()
     shapes = [
-        (hint, at)
-        for sign, hints in _SHAPE_HINTS
-        if sign in words
-        for hint, at in hints
-        if hint in (together if " " in hint else words)
+        (hint, at) for sign, hints in _SHAPE_HINTS if sign in words for hint, at in hints if hint in words
     ]
     called = [(hint, at) for hint, its in _CALLED_HINTS.items() if hint in lowered for at in its]
-    return lambda text: _redacted(text, shapes, called)
+    if not odd:
+        return lambda text: _redacted(text, None, shapes, called)
+    return lambda text: (
+        _redacted_in_its_readings(text, odd[text], shapes, called)
+        if text in odd
+        else _redacted(text, None, shapes, called)
+    )
 
 
-def _redacted(text: str, shapes: Sequence[tuple[str, int]], called: Sequence[tuple[str, int]]) -> Redacted:
+def _is_typed(text: str) -> bool:
+    """Whether it has the keyboard's signs only. Most texts have, and `isascii` knows it without looking."""
+    return text.isascii() and not ("\t" in text or "\x0b" in text or "\x0c" in text)
+
+
+def _is_odd(text: str) -> bool:
+    return not _is_typed(text) and _IS_ODD.search(text) is not None
+
+
+def _readings(text: str) -> list[str]:
+    """The text as typed: as it shows and, if something in it does not show, with a blank for that."""
+    for odd, plain in _PLAIN:
+        text = odd.sub(plain, text)
+    if not _IS_UNSEEN.search(text):
+        return [text]
+    return [_IS_UNSEEN.sub("", text), _IS_UNSEEN.sub(" ", text)]
+
+
+def _redacted_in_its_readings(
+    text: str,
+    readings: Sequence[str],
+    shapes: Sequence[tuple[str, int]],
+    called: Sequence[tuple[str, int]],
+) -> Redacted:
+    first = _redacted(readings[0], _PIECE.findall(text), shapes, called)
+    if len(readings) == 1:
+        return first
+    again = _redacted(_readings(first.text)[-1], list(first.text), shapes, called)
+    return Redacted(again.text, first.found + again.found)
+
+
+def _redacted(
+    plain: str,
+    pieces: list[str] | None,
+    shapes: Sequence[tuple[str, int]],
+    called: Sequence[tuple[str, int]],
+) -> Redacted:
+    """What the plain text is a copy of, without what is secret in the copy.
+
+    The pieces are the original: one for each character of the copy, that ends with what this character was, and maybe
+    one more. Without them the copy is the original.
+    """
     found: list[str] = []
-    hinted = {at for hint, at in shapes if hint in text}
+    hinted = {at for hint, at in shapes if hint in plain}
     for at in sorted(hinted):
         name, _, pattern = _SHAPE_PATTERNS[at]
-        text, times = pattern.subn(f"[redacted {name}]", text)
-        found += [name] * times
-    lowered = text.lower() if called else ""
+        spans = [match.span() for match in pattern.finditer(plain)]
+        if spans:
+            plain, pieces = _blotted(plain, pieces, spans, f"[redacted {name}]")
+            found += [name] * len(spans)
+    lowered = plain.lower() if called else ""
     for at in sorted({at for hint, at in called if _goes_on(lowered, hint, _BEHIND[at])}):
         name, asked, _, pattern = _CALLED_PATTERNS[at]
+        spans = [match.span("value") for match in pattern.finditer(plain) if _looks_secret(match, asked)]
+        if spans:
+            plain, pieces = _blotted(plain, pieces, spans, f"[redacted {name}]")
+            found += [name] * len(spans)
+    return Redacted(plain if pieces is None else "".join(pieces), tuple(found))
 
-        def by_name(match: re.Match[str], name: str = name, asked: Asked = asked) -> str:
-            if not _looks_secret(match, asked):
-                return match[0]
-            found.append(name)
-            start, end = match.start("value") - match.start(), match.end("value") - match.start()
-            return f"{match[0][:start]}[redacted {name}]{match[0][end:]}"
 
-        text = pattern.sub(by_name, text)
-    return Redacted(text, tuple(found))
+def _blotted(
+    plain: str, pieces: list[str] | None, spans: Sequence[tuple[int, int]], blot: str
+) -> tuple[str, list[str] | None]:
+    between = pairwise([0, *(at for span in spans for at in span), len(plain)])
+    kept = [slice(*ends) for nth, ends in enumerate(between) if nth % 2 == 0]
+    copy = blot.join(plain[part] for part in kept)
+    if pieces is None:
+        return copy, None
+    original = pieces[kept[0]]
+    for (start, _), part in zip(spans, kept[1:], strict=True):
+        original += [pieces[start][:-1] + blot[0], *blot[1:], *pieces[part]]
+    return copy, original + pieces[len(plain) :]
 
 
 def _goes_on(lowered: str, hint: str, behind: re.Pattern[str]) -> bool:
@@ -148,7 +235,10 @@ def _looks_secret(match: re.Match[str], asked: Asked) -> bool:
         return True
     if _PATH.fullmatch(value):
         return False
-    name = (match.groupdict().get("name") or "").lower()
+    groups = match.groupdict()
+    if groups.get("below"):  # what comes next is less often the value
+        asked = Asked.DRAWN
+    name = (groups.get("name") or "").lower()
     is_password = name.startswith(("pass", "pw", "kennwort"))
     if asked is Asked.DRAWN and not is_password:
         return _is_drawn(value)

@@ -236,6 +236,110 @@ def test_of_what_stands_between_a_name_and_its_secret_nothing_is_lost() -> None:
     )
 
 
+TOKEN = "Zx9aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1x"
+CHOSEN = "Lw31-qrst-Mn"
+LINES = [drawn(random.Random(n), BASE64, 64) for n in range(6)] + ["MIIEow=="]
+HEAD, FOOT = "-----BEGIN RSA " + "PRIVATE KEY-----", "-----END RSA " + "PRIVATE KEY-----"
+KEY = "\n".join([HEAD, *LINES, FOOT])
+BLANKS = ["\t", "  ", "\xa0", "\u2009", "\u202f", "\u3000"]
+UNSEEN = ["\u200b", "\u200c", "\u200d", "\u2060", "\ufeff"]
+# What stands before the secret, the secret, and what stands behind it.
+TYPED_ELSEWHERE = [
+    *(
+        case
+        for blank in BLANKS
+        for case in [
+            (f"Authorization: Bearer{blank}", TOKEN, f"{blank}– ok"),
+            (f"Bearer{blank}", TOKEN, ""),
+            (f"password{blank}={blank}", TOKEN, f"{blank}since\u2028May"),
+            (f"the password{blank}is{blank}", CHOSEN, ""),
+            (f"login{blank}bob{blank}password{blank}", CHOSEN, "\n"),
+            (f"curl{blank}-u{blank}bob:", CHOSEN, f"{blank}https://example.com"),
+            (f"mysql{blank}-u{blank}root{blank}-p", CHOSEN, ""),
+            (f"--token{blank}", TOKEN, ""),
+            ("", KEY.replace("BEGIN RSA ", f"BEGIN{blank}RSA{blank}"), f"{blank}end"),
+            ("", KEY.replace("PRIVATE KEY", f"PRIVATE{blank}KEY"), ""),
+            ("see\n", KEY.replace("\n", blank), "\n."),
+        ]
+    ),
+    *(
+        case
+        for end in ["\u2028", "\u2029", "\x85", "\r\n", "\x0b"]
+        for case in [
+            ("a" + end, KEY.replace("\n", end), end + "b"),
+            (f"password:{end}", TOKEN, f"{end}b"),
+            ("é password: a\u2028Token: ", TOKEN, end),
+        ]
+    ),
+    *(
+        case
+        for unseen in UNSEEN
+        for case in [
+            (f"a{unseen}b ", KEY.replace("\n", unseen + "\n"), f"{unseen} c{unseen}"),
+            ("", unseen.join(KEY), ""),
+            ("", KEY.replace("\n", unseen), f"{unseen}"),
+            (
+                f"{unseen}pass{unseen}word{unseen}:{unseen} {unseen}",
+                unseen.join(TOKEN),
+                f"{unseen} c{unseen}",
+            ),
+            (f"{unseen}Bearer{unseen}", TOKEN, f"{unseen}"),
+            (f"Bearer {unseen}", TOKEN, f"{unseen}, then"),
+            ("a ", unseen.join("gh" + "p_" + "a1B2" * 9), f" {unseen}"),
+        ]
+    ),
+    ("\u201cpassword\u201d: \u201c", TOKEN, "\u201d, \u201cx\u201d: \u2018y\u2019"),
+    ("\u201epassword\u201c: \u201e", "swordfish", "\u201c"),
+    ("\u2018token\u2019 = \u2018", TOKEN, "\u2019"),
+    ("{\xabapi_key\xbb: \xab", TOKEN, "\xbb}"),
+    ("my password: ", "Lw31\u2019qrst9", ""),
+    ("password\uff1a", CHOSEN, ""),
+    ("password\uff1d", TOKEN, ""),
+    ("On Monday:\n> ", KEY.replace("\n", "\n> "), "\n> Regards"),
+    ("> > ", KEY.replace("\n", "\n> > "), "\n"),
+    ("key = '", KEY.replace("\n", "\\n' +\n      '"), "'\nprint(key)"),
+    ('key = "', KEY.replace("\n", '\\n"\n    "'), '"\nprint(key)'),
+    ("| key | ", KEY.replace("\n", " |\n| | "), " |"),
+    ("| ", KEY.replace("\n", " | "), " |\n| b |"),
+    ("<p>", KEY.replace("\n", "<br>\n"), "</p>"),
+    ("# ", KEY.replace("\n", "\n# "), "\n# end"),
+    ("Password:\n", TOKEN, ""),
+    ("Password:\n", CHOSEN, "\n\nThe end."),
+    ("**API key:**\r\n\r\n", TOKEN, "\r\nThe end."),
+    ("Token:\n```text\n", TOKEN, "\n```"),
+    ("<apiKey>", TOKEN, "</apiKey>"),
+    ("<c><password>", CHOSEN, "</password><port>8080</port></c>"),
+    ('<db:password type="plain">\n  <![CDATA[', CHOSEN, "]]>\n</db:password>"),
+]
+
+
+@pytest.mark.parametrize(("before", "secret", "behind"), TYPED_ELSEWHERE)
+def test_a_secret_that_was_not_typed_on_a_keyboard_is_taken_and_nothing_but_it(
+    before: str, secret: str, behind: str
+) -> None:
+    redacted = redact(before + secret + behind)
+    assert len(redacted.found) == 1
+    assert redacted.text == f"{before}[redacted {redacted.found[0]}]{behind}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\u201cThe password policy\u201d is\u00a0strict\u2009: at least twelve\u200bcharacters\u3002",
+        'if text.startswith("-----BEGIN ' + 'PRIVATE KEY-----"):\n    return \'a key\' + names["it"]\n',
+        "The header `-----BEGIN " + "PRIVATE KEY-----` | begins it > always\n| and | more |",
+        "Password:\nat least twelve characters2 and a sign\n",
+        "password:\n  required: true\n  pattern2: word\ntoken:\n  type2: string\n",
+        "Secrets:\n- API_KEY2\n- DB_PASSWORD2\nToken:\nsession-token\n",
+        "All tests pass:\ntest_login2\ntests/test_auth3.py",
+        "<password>string</password><token>CI_TOKEN2</token><apiKey>${API_KEY2}</apiKey><password></password>",
+        "The families \U0001f468\u200d\U0001f469\u200d\U0001f467 keep their secret\uff1a patience.",
+    ],
+)
+def test_what_only_looks_like_it_stays_to_the_letter(text: str) -> None:
+    assert redact(text) == Redacted(text, ())
+
+
 def test_what_was_taken_is_named_and_the_rest_stays() -> None:
     secret = KINDS["github"](random.Random(1))
     redacted = redact(f"deploy with {secret} on Fridays")
@@ -279,6 +383,18 @@ def test_what_was_taken_is_named_and_the_rest_stays() -> None:
         "dbpassw",
         "sig=",
         "sl.u.",
+        "\t",
+        "\u200b",
+        "password\u200b:\xa0",
+        "-----BEGIN " + "PRIVATE KEY-----'",
+        "-----BEGIN " + "PRIVATE KEY-----" + "> " * 11 + "a" * 24,
+        "-----BEGIN " + "PRIVATE KEY-----" + ">" * 23 + "a" * 23,
+        "'>>>>>>>>>>>>>>>>>>>>>>>" + "a" * 24,
+        "password:\n",
+        "password:\naaaaaaa:",
+        "<token ",
+        "<token>",
+        "<token>aaaaaaa",
     ],
 )
 def test_the_time_is_linear_in_the_text(unit: str) -> None:
