@@ -56,3 +56,4 @@ class Found:
     abstained: bool = False  # nothing bears on the question; `hits` are the nearest, for whoever wants them
     relevance: float = 0.0  # how likely the best of all bears on the question
     more: bool = False  # there are further ones behind these
+    ended: bool = False  # the list ends here, and not for want of others that may match

@@ -45,6 +45,9 @@ def clipped(text: str, size: int) -> str:
     return text if len(text) <= size else f"{text[: size - 1].rstrip()}…"
 
 
+ENDED = "The list ends here; a narrower question or a filter finds others."
+
+
 def found_text(
     query: str,
     shown_hits: Sequence[Hit],
@@ -69,6 +72,8 @@ def found_text(
         lines.append("No more.")
     if len(shown_hits) and cursor is not None:
         lines.append(f'More: cursor="{cursor}".')
+    elif found.ended and not found.abstained:
+        lines.append(ENDED)
     if cut or (not full and any(len(hit.content) > BRIEF for hit in shown_hits)):
         lines.append("Cut with …; whole: memory_get ids=[...].")
     partly = ("did not run", "ran over a part")

@@ -48,6 +48,23 @@ async def test_a_cursor_leads_through_all_of_it_without_repeating(memory: Any) -
     assert len(seen) == len(set(seen)) == 23
 
 
+@pytest.mark.parametrize(("stored", "ended"), [(12, False), (130, True)])
+async def test_a_list_that_ends_before_all_that_may_match_says_so(
+    memory: Any, stored: int, ended: bool
+) -> None:
+    await memory.call("memory_add", items=[{"content": f"the blue pump of hall {n}"} for n in range(stored)])
+    await memory.settled()
+    asked: dict[str, Any] = {"query": "blue pump", "namespace": "proj", "limit": 50}
+    page = await memory.data("memory_search", **asked)
+    while page["cursor"] is not None:
+        assert "note" not in page
+        asked["cursor"] = page["cursor"]
+        page = await memory.data("memory_search", **asked)
+    assert ("note" in page) is ended
+    said = await memory.text("memory_search", **asked)
+    assert ("The list ends here" in said) is ended
+
+
 async def test_a_cursor_fits_its_own_question_only(memory: Any) -> None:
     await many(memory, 8)
     await memory.settled()
