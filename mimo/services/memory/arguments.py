@@ -14,6 +14,8 @@ LONGEST_CONTENT = 100_000  # bytes
 MOST_ITEMS = 1_000
 MOST_TAGS = 64
 MAX_CHARS, MOST_CHARS = 6_000, 40_000
+# Characters without a width, and blanks between them.
+UNSEEN = "\u200b\u200c\u200d\u2060\ufeff \t\r\n"
 
 
 def _tag(tag: str) -> str:
@@ -46,7 +48,7 @@ def _key(key: str) -> str:
 
 def _text(text: str) -> str:
     _whole(text)
-    if not text.strip():
+    if not text.strip().strip(UNSEEN):
         raise ValueError("there is nothing in it; say what is to be remembered")
     if "\0" in text:
         raise ValueError("it holds NUL: that is binary data, not text")

@@ -177,6 +177,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({}, "nothing to remember"),
     ({"content": ""}, "there is nothing in it"),
     ({"content": " \n\t"}, "there is nothing in it"),
+    ({"content": "\u200b \ufeff\n"}, "there is nothing in it"),
     ({"content": "x" * 100_001}, "at most 100,000 bytes"),
     ({"content": "é" * 50_001}, "at most 100,000 bytes"),
     ({"content": "a\0b"}, "binary"),
