@@ -68,10 +68,8 @@ class Beside(Words):
         return await super().embed(texts)
 
 
-async def test_who_adds_a_library_comes_first(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedding, "QUIET", 0.001)
-    monkeypatch.setattr(embedding, "LONGEST_WAY", 0.005)
-    beside = Beside(times=4)
+async def with_a_library(database: Database, beside: Beside) -> Living:
+    """Of which a hundred pages are there, and a hundred come at a time."""
     it = Living(database, beside)
     written = iter(range(1_000))
 
@@ -80,6 +78,14 @@ async def test_who_adds_a_library_comes_first(database: Database, monkeypatch: p
 
     await write()
     beside.write = write
+    return it
+
+
+async def test_who_adds_a_library_comes_first(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedding, "QUIET", 0.001)
+    monkeypatch.setattr(embedding, "LONGEST_WAY", 0.005)
+    beside = Beside(times=4)
+    it = await with_a_library(database, beside)
     async with it.running():
         await until(lambda: len(it.parts.meaning.near() or ()) == 500)
     assert beside.given[:5] == [32, 8, 8, 8, 8]
@@ -93,14 +99,7 @@ async def test_a_note_stands_in_no_queue_behind_a_library(
     monkeypatch.setattr(embedding, "LONGEST_WAY", 60.0)
     monkeypatch.setattr(embedding, "QUIET", 60.0)
     beside = Beside(times=2)
-    it = Living(database, beside)
-    written = iter(range(1_000))
-
-    async def write() -> None:
-        await it.call("memory_add", items=[{"content": f"page {next(written)}"} for _ in range(100)])
-
-    await write()
-    beside.write = write
+    it = await with_a_library(database, beside)
     async with it.running():
         await until(lambda: it.parts.embedding.queue.waiting > 100)  # and it has begun to give way
         await it.add("the boiler hums")
