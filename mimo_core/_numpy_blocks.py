@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mimo_core._numpy import normalized, packed, quantized, widened
+from mimo_core._numpy import best_of, normalized, packed, quantized, widened
 
 Floats = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 BLOCK_ROWS = 16384  # a plane of codes is 2 KiB, so that the planes of a block stay in the second cache
 
@@ -53,6 +54,13 @@ def by_block(blocks: list[Block], rows: Ids) -> Iterator[tuple[slice, Block, Ids
     for number, (first, end) in enumerate(pairwise(borders)):
         if first < end:
             yield slice(first, end), blocks[number], rows[first:end] - number * BLOCK_ROWS
+
+
+def chosen(scores: Floats, rows: Ids, size: int) -> tuple[Ids, Flags]:
+    """The best rows, ascending, and which of them are at the edge: no better than what was left out."""
+    best, their = best_of(scores, rows, size)
+    order = np.argsort(best)
+    return best[order], (their[order] == their[-1:]) & (best.size < rows.size)
 
 
 class Query:

@@ -12,10 +12,22 @@ import numpy.typing as npt
 
 from mimo_core import _alike, _checks
 from mimo_core._numpy import best_of, finite_rows, finite_vector, normalized, packed, quantized, widened
-from mimo_core._numpy_blocks import BLOCK_ROWS, Block, Floats, Ids, Query, Store, by_block, plain
+from mimo_core._numpy_blocks import (
+    BLOCK_ROWS,
+    Block,
+    Flags,
+    Floats,
+    Ids,
+    Query,
+    Store,
+    by_block,
+    chosen,
+    plain,
+)
 
 Found = _alike.Found
 SCAN_ROWS = 512  # rows that are widened to float32 at once, so that they stay in the cache too
+CROWDED = 16  # so many times the candidates where the best of them are equal to what was left out
 EXACT_ROWS, INT8_ROWS = 4096, 200_000  # the plans change where those of the compiled index do
 
 
@@ -218,7 +230,7 @@ class VectorIndex:
         return ids, scores
 
     def _nearest(
-        self, blocks: list[Block], there: npt.NDArray[np.bool_], query: Query, k: int, plan: str, rescore: int
+        self, blocks: list[Block], there: Flags, query: Query, k: int, plan: str, rescore: int
     ) -> Found:
         count = int(there.sum())
         if plan == "auto":
@@ -226,18 +238,31 @@ class VectorIndex:
         k = min(k, count)
         if plan == "exact" or not k:
             return best_of(*self._scan(blocks, there, query.float_scores, by_id=True), k)
-        settled = max(32, 4 * k)
+        settling = max(32, 4 * k)
         if rescore <= 0:
-            rescore = (self.candidates or max(800, 40 * k)) if plan == "bits" else settled
+            rescore = (self.candidates or max(800, 40 * k)) if plan == "bits" else settling
         rescore = min(max(rescore, k), count)
+        while True:
+            rows, edge = self._candidates(blocks, there, query, plan, rescore, settling)
+            scores, ids = self._rescored(blocks, rows, query)
+            found = best_of(scores, ids, k)
+            if not (edge & (scores == found[1][-1])).any():
+                return found
+            # More vectors are equal than there are candidates: take more, until the lowest ids are among them.
+            rescore, settling = min(CROWDED * rescore, count), CROWDED * settling
+
+    def _candidates(
+        self, blocks: list[Block], there: Flags, query: Query, plan: str, size: int, settling: int
+    ) -> tuple[Ids, Flags]:
+        """Rows to be rescored, ascending, and which of them are no better than what was left out."""
         if plan == "int8":
-            rows = np.sort(best_of(*self._scan(blocks, there, query.int8_scores, by_id=False), rescore)[0])
-        else:
-            rows = self._codes(blocks, there, query, rescore)
-            if self._tiers & 2 and self._tiers & 12:
-                near = [query.int8_scores(block, at) for _, block, at in by_block(blocks, rows)]
-                rows = np.sort(best_of(np.concatenate(near), rows, settled)[0])
-        return best_of(*self._rescored(blocks, rows, query), k)
+            return chosen(*self._scan(blocks, there, query.int8_scores, by_id=False), size)
+        rows, edge = self._codes(blocks, there, query, size)
+        if self._tiers & 2 and self._tiers & 12:
+            near = [query.int8_scores(block, at) for _, block, at in by_block(blocks, rows)]
+            kept, late = chosen(np.concatenate(near), np.arange(rows.size), settling)
+            rows, edge = rows[kept], edge[kept] | late
+        return rows, edge
 
     def _plan(self, rows: int) -> str:
         tiers = self._tiers
@@ -248,9 +273,7 @@ class VectorIndex:
         return "bits" if tiers & 1 and (self.codes_trusted or not tiers & 12) else "exact"
 
     @staticmethod
-    def _scan(
-        blocks: list[Block], there: npt.NDArray[np.bool_], scores_of: Any, *, by_id: bool
-    ) -> tuple[Floats, Ids]:
+    def _scan(blocks: list[Block], there: Flags, scores_of: Any, *, by_id: bool) -> tuple[Floats, Ids]:
         scores, ids = [np.empty(0, np.float32)], [np.empty(0, np.int64)]
         for number, block in enumerate(blocks):
             for first in range(0, BLOCK_ROWS, SCAN_ROWS):  # what is widened stays in the cache
@@ -267,8 +290,8 @@ class VectorIndex:
         return np.concatenate(scores), np.concatenate(ids)
 
     @staticmethod
-    def _codes(blocks: list[Block], there: npt.NDArray[np.bool_], query: Query, candidates: int) -> Ids:
-        """The nearest codes: smaller distance first, then lower row."""
+    def _codes(blocks: list[Block], there: Flags, query: Query, candidates: int) -> tuple[Ids, Flags]:
+        """The nearest codes: smaller distance first, then lower row; and which are at the edge."""
         every = np.empty(there.size, np.uint16)
         for number, block in enumerate(blocks):
             part = every[number * BLOCK_ROWS : (number + 1) * BLOCK_ROWS]
@@ -282,7 +305,7 @@ class VectorIndex:
         if near.size > candidates:
             ties = np.flatnonzero(distances[near] == worst)
             near = np.delete(near, ties[ties.size - (near.size - candidates) :])
-        return rows[near]
+        return rows[near], (distances[near] == worst) & (near.size < rows.size)
 
     def _rescored(self, blocks: list[Block], rows: Ids, query: Query) -> tuple[Floats, Ids]:
         scores, ids = np.empty(rows.size, np.float32), np.empty(rows.size, np.int64)

@@ -19,6 +19,7 @@ enum { PLAN_AUTO = 0, PLAN_EXACT = 1, PLAN_INT8 = 2, PLAN_BITS = 3 };
 #define EXACT_ROWS 4096
 #define INT8_ROWS 200000
 #define MOST_SHARDS 16
+#define CROWDED 16 /* so many times the candidates where the best of them are equal to what was left out */
 
 typedef struct {
     const float *numbers; /* normalised and padded */
@@ -57,6 +58,13 @@ static int64_t rescored(int plan, int64_t k) {
     int64_t floor = plan == PLAN_BITS ? 800 : 32, times = plan == PLAN_BITS ? 40 : 4;
     return times * k > floor ? times * k : floor;
 }
+
+/* What a stage of a search hands on to the next, more exact one. Those at its edge are no better than what was left
+ * out: where that is the same vector, it was left out for its place alone. */
+typedef struct {
+    int64_t row;
+    int edge;
+} mimo_candidate;
 
 /* A part of the rows, scanned by one thread: it keeps what it would keep of all of them. */
 typedef struct {
@@ -159,7 +167,7 @@ static void shards_scan(mimo_shard *shards, int n) {
 /* What codes alone tell of the cosine. Codes give up the numbers of the rows; those of the query are here, and with
  * them the same codes tell much better who is near than by how many signs differ: the query's int8 codes are summed,
  * each with the sign of the row, eight signs looked up at a time. 1 is where all signs agree. 0 when memory is short. */
-static int estimate(const mimo_store *store, const mimo_snapshot *shot, const mimo_query *query, const int64_t *rows, int64_t n,
+static int estimate(const mimo_store *store, const mimo_snapshot *shot, const mimo_query *query, const mimo_candidate *near, int64_t n,
                     float *score) {
     int16_t(*sums)[256] = malloc((size_t)store->padded / 8 * sizeof *sums);
     if (!sums) return 0;
@@ -178,8 +186,8 @@ static int estimate(const mimo_store *store, const mimo_snapshot *shot, const mi
         }
     }
     for (int64_t i = 0; i < n; i++) {
-        int64_t at = rows[i] % BLOCK_ROWS;
-        const uint64_t *code = shot->blocks[rows[i] / BLOCK_ROWS]->bits + at / 8 * 8 * store->words + at % 8;
+        int64_t at = near[i].row % BLOCK_ROWS;
+        const uint64_t *code = shot->blocks[near[i].row / BLOCK_ROWS]->bits + at / 8 * 8 * store->words + at % 8;
         int32_t sum = 0;
         for (int64_t word = 0; word < store->words; word++)
             for (int byte = 0; byte < 8; byte++) sum += sums[word * 8 + byte][code[word * 8] >> byte * 8 & 255];
@@ -191,12 +199,12 @@ static int estimate(const mimo_store *store, const mimo_snapshot *shot, const mi
 
 /* Scores of these rows by the best tier that holds their numbers. 0 when memory is short. */
 static int score_rows(const mimo_store *store, const mimo_snapshot *shot, const mimo_kernels *kernels, const mimo_query *query,
-                      const int64_t *rows, int64_t n, float *score) {
+                      const mimo_candidate *near, int64_t n, float *score) {
     const void **start = malloc((size_t)(n + 1) * sizeof *start);
     if (!start) return 0;
     for (int64_t i = 0; i < n; i++) {
-        const mimo_block *block = shot->blocks[rows[i] / BLOCK_ROWS];
-        int64_t at = rows[i] % BLOCK_ROWS * store->padded;
+        const mimo_block *block = shot->blocks[near[i].row / BLOCK_ROWS];
+        int64_t at = near[i].row % BLOCK_ROWS * store->padded;
         start[i] = block->floats ? (const void *)(block->floats + at)
                  : block->halves ? (const void *)(block->halves + at)
                                  : (const void *)(block->codes + at);
@@ -208,21 +216,24 @@ static int score_rows(const mimo_store *store, const mimo_snapshot *shot, const 
     else
         for (int64_t i = 0; i < n; i++)
             score[i] = (float)kernels->dot_int8(start[i], store->padded, &query->small)
-                     * shot->blocks[rows[i] / BLOCK_ROWS]->scales[rows[i] % BLOCK_ROWS] * query->scale;
+                     * shot->blocks[near[i].row / BLOCK_ROWS]->scales[near[i].row % BLOCK_ROWS] * query->scale;
     free(start);
     return 1;
 }
 
-/* The best of these rows, offered by id. 0 when memory is short. */
+/* The best of these rows, offered by id. 0 when memory is short. `crowded`: the last of the best is at the edge of a
+ * stage, so that equal ones with lower ids may have been left out. */
 static int rescore(const mimo_store *store, const mimo_snapshot *shot, const mimo_kernels *kernels, const mimo_query *query,
-                   const int64_t *rows, int64_t n, mimo_best *best) {
+                   const mimo_candidate *near, int64_t n, mimo_best *best, int *crowded) {
     float *score = malloc((size_t)(n + 1) * sizeof *score);
-    int ok = score && (store->tiers == TIER_BITS ? estimate(store, shot, query, rows, n, score)
-                                                 : score_rows(store, shot, kernels, query, rows, n, score));
+    int ok = score && (store->tiers == TIER_BITS ? estimate(store, shot, query, near, n, score)
+                                                 : score_rows(store, shot, kernels, query, near, n, score));
     for (int64_t i = 0; ok && i < n; i++) {
-        int64_t id = shot->blocks[rows[i] / BLOCK_ROWS]->ids[rows[i] % BLOCK_ROWS];
+        int64_t id = shot->blocks[near[i].row / BLOCK_ROWS]->ids[near[i].row % BLOCK_ROWS];
         if (score[i] >= best->worst) best_offer(best, score[i], id);
     }
+    *crowded = 0;
+    for (int64_t i = 0; ok && i < n; i++) *crowded |= near[i].edge && score[i] == best->worst;
     free(score);
     return ok;
 }
@@ -231,25 +242,80 @@ static int rescore(const mimo_store *store, const mimo_snapshot *shot, const mim
  * from all over memory, and nothing that counts is lost. Gives how many, -1
  * when memory is short. */
 static int64_t settled(const mimo_store *store, const mimo_snapshot *shot, const mimo_kernels *kernels, const mimo_query *query,
-                       int64_t *rows, int64_t n, int64_t wanted) {
+                       mimo_candidate *near, int64_t n, int64_t wanted) {
     int64_t size = wanted < n ? wanted : n;
-    char *memory = malloc((size_t)n * (sizeof(void *) + sizeof(int32_t)) + (size_t)size * (sizeof(int64_t) + sizeof(float)) + 1);
+    char *memory = malloc((size_t)n * (sizeof(void *) + sizeof(int32_t))
+                          + (size_t)size * (sizeof *near + sizeof(int64_t) + sizeof(float)) + 1);
     if (!memory) return -1;
     const int8_t **start = (const int8_t **)(void *)memory;
-    int64_t *kept = (int64_t *)(void *)(start + n);
-    int32_t *sum = (int32_t *)(void *)(kept + size);
+    mimo_candidate *kept = (mimo_candidate *)(void *)(start + n);
+    int64_t *at = (int64_t *)(void *)(kept + size);
+    int32_t *sum = (int32_t *)(void *)(at + size);
     float *score = (float *)(void *)(sum + n);
     mimo_best best;
-    best_init(&best, size, score, kept);
-    for (int64_t i = 0; i < n; i++) start[i] = shot->blocks[rows[i] / BLOCK_ROWS]->codes + rows[i] % BLOCK_ROWS * store->padded;
+    best_init(&best, size, score, at);
+    for (int64_t i = 0; i < n; i++)
+        start[i] = shot->blocks[near[i].row / BLOCK_ROWS]->codes + near[i].row % BLOCK_ROWS * store->padded;
     kernels->scores_int8(start, n, store->padded, &query->small, sum);
     for (int64_t i = 0; i < n; i++) {
-        float its = (float)sum[i] * shot->blocks[rows[i] / BLOCK_ROWS]->scales[rows[i] % BLOCK_ROWS];
-        if (its >= best.worst) best_offer(&best, its, rows[i]);
+        float its = (float)sum[i] * shot->blocks[near[i].row / BLOCK_ROWS]->scales[near[i].row % BLOCK_ROWS];
+        if (its >= best.worst) best_offer(&best, its, i);
     }
-    memcpy(rows, kept, (size_t)best.kept * sizeof *rows);
+    for (int64_t i = 0; i < best.kept; i++) {
+        kept[i] = near[at[i]];
+        kept[i].edge |= size < n && score[i] == best.worst;
+    }
+    memcpy(near, kept, (size_t)best.kept * sizeof *near);
     free(memory);
     return best.kept;
+}
+
+/* The candidates that a scan of codes or of int8 found among `wanted` rows. */
+static int64_t scanned(mimo_shard *shard, int64_t wanted, mimo_candidate *near) {
+    const mimo_best *best = &shard->best;
+    const mimo_nearest *nearest = &shard->nearest;
+    if (shard->plan == PLAN_BITS) {
+        nearest_sweep(&shard->nearest);
+        for (int64_t i = 0; i < nearest->kept; i++)
+            near[i] = (mimo_candidate){nearest->row[i], nearest->kept < wanted && nearest->distance[i] == nearest->worst};
+        return nearest->kept;
+    }
+    for (int64_t i = 0; i < best->kept; i++)
+        near[i] = (mimo_candidate){best->id[i], best->kept < wanted && best->score[i] == best->worst};
+    return best->kept;
+}
+
+/* One round: the rows of the mask scanned by `plan`, and the best of so many candidates. 0 when memory is short. */
+static int search_round(mimo_shard of, int64_t threads, int64_t wanted, int64_t candidates, int64_t settling,
+                        mimo_best *best, int *crowded) {
+    int64_t rows = of.end, blocks = (rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
+    mimo_candidate *near = NULL;
+    mimo_shard shards[MOST_SHARDS] = {0};
+    int n = (int)(threads < blocks ? threads : blocks), done = 0;
+    if (n > MOST_SHARDS) n = MOST_SHARDS;
+    for (int i = 0; i < n; i++) {
+        int64_t end = blocks * (i + 1) / n * BLOCK_ROWS;
+        shards[i] = of;
+        shards[i].first = blocks * i / n * BLOCK_ROWS;
+        shards[i].end = end < rows ? end : rows;
+        if (!shard_open(&shards[i], candidates)) goto end;
+    }
+    shards_scan(shards, n);
+    *crowded = 0;
+    if (of.plan == PLAN_EXACT) {
+        const mimo_best *all = &shards[0].best;
+        for (int64_t i = 0; i < all->kept; i++) best_offer(best, all->score[i], all->id[i]);
+        done = 1;
+    } else if ((near = malloc((size_t)(candidates + 1) * sizeof *near))) {
+        int64_t kept = scanned(&shards[0], wanted, near);
+        if (of.plan == PLAN_BITS && of.store->tiers & TIER_INT8 && of.store->tiers & TIER_FLOAT)
+            kept = settled(of.store, of.shot, of.kernels, of.query, near, kept, settling);
+        done = kept >= 0 && rescore(of.store, of.shot, of.kernels, of.query, near, kept, best, crowded);
+    }
+end:
+    for (int i = 0; i < n; i++) free(shards[i].memory);
+    free(near);
+    return done;
 }
 
 /* The k best rows, best first, in `ids` and `scores` (room for k). Gives how many, -1 when memory is short.
@@ -258,9 +324,8 @@ static int64_t settled(const mimo_store *store, const mimo_snapshot *shot, const
 static int64_t store_search(const mimo_store *store, const mimo_snapshot *shot, const mimo_kernels *kernels, const float *numbers,
                             int64_t k, int plan, int codes_trusted, int64_t candidates, int64_t of_codes, int64_t threads, const uint64_t *allowed,
                             const int32_t *groups, int64_t groups_n, int64_t *ids, float *scores) {
-    int64_t blocks = (shot->rows + BLOCK_ROWS - 1) / BLOCK_ROWS, found = -1, *rows = NULL;
+    int64_t blocks = (shot->rows + BLOCK_ROWS - 1) / BLOCK_ROWS, found = -1;
     uint64_t *mask = malloc((size_t)(blocks * BLOCK_WORDS + 1) * sizeof *mask);
-    mimo_shard shards[MOST_SHARDS] = {0};
     mimo_query query = {0};
     mimo_best best;
     if (!mask || !query_prepare(&query, store, kernels, numbers)) goto end;
@@ -275,38 +340,19 @@ static int64_t store_search(const mimo_store *store, const mimo_snapshot *shot, 
     if (candidates > wanted) candidates = wanted;
 
     found = -1;
-    int n = (int)(threads < blocks ? threads : blocks);
-    if (n > MOST_SHARDS) n = MOST_SHARDS;
-    for (int i = 0; i < n; i++) {
-        int64_t end = blocks * (i + 1) / n * BLOCK_ROWS;
-        shards[i] = (mimo_shard){
-            .store = store, .shot = shot, .kernels = kernels, .query = &query, .mask = mask, .plan = plan,
-            .first = blocks * i / n * BLOCK_ROWS, .end = end < shot->rows ? end : shot->rows,
-        };
-        if (!shard_open(&shards[i], candidates)) goto end;
-    }
-    shards_scan(shards, n);
-
-    best_init(&best, k, scores, ids);
-    if (plan == PLAN_EXACT) {
-        for (int64_t i = 0; i < shards[0].best.kept; i++) best_offer(&best, shards[0].best.score[i], shards[0].best.id[i]);
-    } else if (plan == PLAN_INT8) {
-        if (!rescore(store, shot, kernels, &query, shards[0].best.id, shards[0].best.kept, &best)) goto end;
-    } else {
-        nearest_sweep(&shards[0].nearest);
-        int64_t kept = shards[0].nearest.kept;
-        if (!(rows = malloc((size_t)(kept + 1) * sizeof *rows))) goto end;
-        for (int64_t i = 0; i < kept; i++) rows[i] = shards[0].nearest.row[i];
-        if (store->tiers & TIER_INT8 && store->tiers & TIER_FLOAT)
-            kept = settled(store, shot, kernels, &query, rows, kept, rescored(PLAN_INT8, k));
-        if (kept < 0 || !rescore(store, shot, kernels, &query, rows, kept, &best)) goto end;
+    mimo_shard all = {.store = store, .shot = shot, .kernels = kernels, .query = &query, .mask = mask, .plan = plan, .end = shot->rows};
+    int64_t settling = rescored(PLAN_INT8, k);
+    for (int crowded = 1; crowded;) {
+        best_init(&best, k, scores, ids);
+        if (!search_round(all, threads, wanted, candidates, settling, &best, &crowded)) goto end;
+        /* More vectors are equal than there are candidates: take more, until the lowest ids are among them. */
+        candidates = candidates < wanted / CROWDED ? candidates * CROWDED : wanted;
+        settling *= CROWDED;
     }
     best_sort(&best);
     found = best.kept;
 end:
-    for (int i = 0; i < MOST_SHARDS; i++) free(shards[i].memory);
     free(mask);
-    free(rows);
     free(query.memory);
     return found;
 }

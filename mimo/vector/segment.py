@@ -164,7 +164,7 @@ class Segment:
         min_score: float | None = None,
         urgent: bool = True,
     ) -> list[Neighbour]:
-        """The k most similar, best first; of equal ones the lower id first, where no more than some thirty are equal.
+        """The k most similar, best first; of equal ones the lower id first.
 
         `groups` and `allowed` (ids) narrow the search before it counts; given together, both must hold.
         What is not `urgent` takes one core at most.

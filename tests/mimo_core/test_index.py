@@ -127,9 +127,36 @@ def test_equal_rows_come_in_the_order_of_their_ids(kernels: Kernels, random: np.
     index.add(ids, np.tile(random.standard_normal(20).astype(np.float32), (9000, 1)))
     query = random.standard_normal(20).astype(np.float32)
     assert index.search(query, 40, plan="exact")[0].tolist() == list(range(40))
-    # Codes hand on the first rows; among those the lower id comes first.
-    assert index.search(query, 40, plan="bits", rescore=50)[0].tolist() == sorted(ids[:50].tolist())[:40]
-    assert index.search(query, 40, plan="int8", rescore=50)[0].tolist() == sorted(ids[:50].tolist())[:40]
+    for plan in ("bits", "int8"):  # however many more are equal than are handed on
+        assert index.search(query, 40, plan=plan, rescore=50)[0].tolist() == list(range(40))
+        assert index.search(query, 40, plan=plan, rescore=50, threads=2)[0].tolist() == list(range(40))
+
+
+@pytest.mark.parametrize(
+    ("plan", "tiers"),
+    [
+        ("bits", ("bits",)),
+        ("bits", ("bits", "f32")),
+        ("bits", ("bits", "int8")),
+        ("bits", ("bits", "int8", "f16")),
+        ("int8", ("int8",)),
+        ("int8", ("bits", "int8", "f16")),
+    ],
+)
+def test_of_many_equal_rows_behind_nearer_ones_the_lowest_ids_are_found(
+    kernels: Kernels, random: np.random.Generator, plan: str, tiers: tuple[str, ...]
+) -> None:
+    query, same = random.standard_normal((2, 64)).astype(np.float32)
+    same += query  # near, but for those that are nearer
+    index = kernels.VectorIndex(64, tiers)
+    ids = random.permutation(5000)
+    index.add(ids, np.tile(same, (5000, 1)))
+    nearer = np.array([query + 0.1 * one for one in random.standard_normal((20, 64))], np.float32)
+    index.add(np.arange(9000, 9020), nearer)
+    index.add(np.arange(10_000, 14_000), random.standard_normal((4000, 64)).astype(np.float32) - query)
+    found = index.search(query, 30, plan=plan, rescore=100)[0].tolist()
+    assert sorted(found[:20]) == list(range(9000, 9020))
+    assert found[20:] == list(range(10))
 
 
 @pytest.mark.parametrize(

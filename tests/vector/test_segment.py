@@ -272,6 +272,20 @@ async def test_a_lean_segment_settles_the_order_from_the_stored_vectors(make: Ma
         one.held(np.array([1], np.int64))
 
 
+@pytest.mark.parametrize("lean", [False, True])
+async def test_of_more_equal_vectors_than_are_looked_at_the_lowest_ids_come_first(lean: bool) -> None:
+    random = np.random.default_rng(8)
+    blob = random.standard_normal(32).astype(np.float16).tobytes()
+    rows = [Row(int(id_), blob) for id_ in random.permutation(6000)]
+
+    async def visit(work: Callable[[Fetch], Any]) -> Any:
+        return await trio.to_thread.run_sync(work, lambda ids: [(id_, blob) for id_ in ids])
+
+    one = Segment("test", 32, limiter=trio.CapacityLimiter(2), visit=visit if lean else None)
+    await one.rebuild(rows)
+    assert [near.id for near in await one.nearest(from_blob(blob), 10)] == list(range(10))
+
+
 async def test_what_is_held_is_handed_out_and_what_is_not_there_is_nothing(make: Maker) -> None:
     rows = make.rows(300)
     one = segment()
