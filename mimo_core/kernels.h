@@ -17,6 +17,8 @@
 #ifdef MIMO_EMULATE
 #include "emulated.h"
 #endif
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 /* An int8 code times its scale gives the number back; the codes of a query as the kernels want them. */

@@ -71,7 +71,7 @@ def test_top_k_gives_the_largest_and_of_equal_ones_the_lower_row(
 def test_equal_rows_have_equal_scores_wherever_they_lie(
     kernels: Kernels, random: np.random.Generator
 ) -> None:
-    for dim in (1, 7, 16, 33, 100, 384, 385):
+    for dim in (1, 7, 16, 33, 63, 100, 127, 384, 385, 500):
         row = random.standard_normal(dim).astype(np.float32)
         rows = np.tile(row, (103, 1))
         rows[50] += 1
@@ -80,6 +80,14 @@ def test_equal_rows_have_equal_scores_wherever_they_lie(
         ids, scores = ids[ids != 50], scores[ids != 50]
         assert ids.tolist() == [*range(50), *range(51, 103)]
         assert len(set(scores.tolist())) == 1
+        for n in (5, 9, 40, 130):  # so that each is summed alone and as any of those that go together
+            which = random.integers(0, 1 + n // 5, n)
+            ids, scores = kernels.functions.top_k(
+                query, random.standard_normal((n, dim), np.float32)[which], n
+            )
+            assert len(set(zip(which[ids].tolist(), scores.tolist(), strict=True))) == len(
+                set(which.tolist())
+            )
 
 
 @pytest.mark.parametrize(("n", "dim"), [(3, 4096), (10_001, 5), (777, 384), (64, 64)])
