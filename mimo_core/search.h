@@ -164,6 +164,11 @@ static void shards_scan(mimo_shard *shards, int n) {
     for (int i = 1; i < n; i++) shard_join(&shards[0], &shards[i]);
 }
 
+/* The codes of the eight rows that lie with this one. */
+static const uint64_t *group_of(const mimo_store *store, const mimo_snapshot *shot, int64_t row) {
+    return shot->blocks[row / BLOCK_ROWS]->bits + row % BLOCK_ROWS / 8 * 8 * store->words;
+}
+
 /* What codes alone tell of the cosine. Codes give up the numbers of the rows; those of the query are here, and with
  * them the same codes tell much better who is near than by how many signs differ: the query's int8 codes are summed,
  * each with the sign of the row, eight signs looked up at a time. 1 is where all signs agree. 0 when memory is short. */
@@ -186,8 +191,8 @@ static int estimate(const mimo_store *store, const mimo_snapshot *shot, const mi
         }
     }
     for (int64_t i = 0; i < n; i++) {
-        int64_t at = near[i].row % BLOCK_ROWS;
-        const uint64_t *code = shot->blocks[near[i].row / BLOCK_ROWS]->bits + at / 8 * 8 * store->words + at % 8;
+        const uint64_t *code = group_of(store, shot, near[i].row) + near[i].row % 8;
+        if (i + 8 < n) row_ahead(group_of(store, shot, near[i + 8].row), 64 * store->words);
         int32_t sum = 0;
         for (int64_t word = 0; word < store->words; word++)
             for (int byte = 0; byte < 8; byte++) sum += sums[word * 8 + byte][code[word * 8] >> byte * 8 & 255];
