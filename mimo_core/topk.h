@@ -19,7 +19,7 @@ MIMO_INLINE void row_ahead(const void *row, int64_t bytes) {
 
 /* What is read in order is asked for so many bytes before: no hardware looks that far, nor across the border of a page,
  * and alone it gets two thirds of what memory gives. Nearer is too late, and more would push out what is in use. */
-#define AHEAD 8192
+#define AHEAD 12288
 
 /* Is none of them infinite or NaN? Those have all bits of the exponent set, and no other has more. */
 static inline int all_finite(const float *numbers, int64_t n) {
