@@ -113,7 +113,8 @@ def methods(n: int, graphs: Path | None) -> dict[str, Callable[[Any], Search]]:
     if graphs:
         every["mimo lean, from SQLite"] = lambda rows: lean_search(rows, graphs, clock)
         every["hnswlib ef=128"] = lambda rows: hnswlib_graph(rows, graphs, clock)
-        every["usearch HNSW bf16 ef=256"] = lambda rows: usearch_graph(rows, graphs, clock)
+        every["usearch HNSW bf16 ef=128"] = lambda rows: usearch_graph(rows, graphs, clock, 128)
+        every["usearch HNSW bf16 ef=256"] = lambda rows: usearch_graph(rows, graphs, clock, 256)
     return every
 
 

@@ -124,7 +124,10 @@ def kept(
     return str(file), json.loads(told.read_text())["seconds"], file.stat().st_size / 1e6
 
 
-def usearch_graph(rows: Any, folder: Path, clock: Callable[[], float]) -> Graph:
+GRAPHS: dict[str, Any] = {}  # the one over the rows of this table, looked into with more effort and with less
+
+
+def usearch_graph(rows: Any, folder: Path, clock: Callable[[], float], effort: int) -> Graph:
     from usearch.index import Index
 
     index = Index(
@@ -133,7 +136,6 @@ def usearch_graph(rows: Any, folder: Path, clock: Callable[[], float]) -> Graph:
         dtype="bf16",
         connectivity=16,
         expansion_add=128,
-        expansion_search=256,
     )
 
     def build(file: str) -> None:
@@ -142,9 +144,17 @@ def usearch_graph(rows: Any, folder: Path, clock: Callable[[], float]) -> Graph:
         index.reset()
 
     file, *cost = kept(folder, "usearch", rows, clock, build)
-    index.load(file)
-    index.expansion_search = 256
-    return Graph(lambda query: index.search(query, K, threads=1).keys, *cost)
+    if file not in GRAPHS:
+        GRAPHS.clear()
+        index.load(file)
+        GRAPHS[file] = index
+    graph = GRAPHS[file]
+
+    def search(query: Any) -> Any:
+        graph.expansion_search = effort
+        return graph.search(query, K, threads=1).keys
+
+    return Graph(search, *cost)
 
 
 def hnswlib_graph(rows: Any, folder: Path, clock: Callable[[], float]) -> Graph:
