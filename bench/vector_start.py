@@ -164,9 +164,9 @@ async def live(home: Home, ready: queue.SimpleQueue[Any]) -> None:
         meaning = Meaning(database, Segments(threads=1, visits=visits(database)), Cache(), Silent())
         began = time.perf_counter()
         await nursery.start(meaning.run)
-        while (segment := meaning.near()) is None:
+        while (segment := meaning.near()) is None:  # noqa: ASYNC110  meaning tells nobody
             # Who asks all the time has the GIL that the reading thread wants.
-            await trio.sleep(0.005)  # noqa: ASYNC110  meaning tells nobody
+            await trio.sleep(0.005)
         ready.put((segment, trio.lowlevel.current_trio_token(), time.perf_counter() - began))
 
 
