@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve()
+sys.path.append(str(HERE.parents[1]))  # unless it is installed
 MODEL = HERE.parents[1] / "mimo" / "embedding" / "model"
 ROUNDS = {"t10": 25, "t30": 25, "t200": 9, "mix": 3}
 MISSING: list[str] = []  # which peers do not run here, and why
@@ -65,7 +66,6 @@ def main() -> int:
 
 def texts() -> dict[str, list[str]]:
     """One text each of about 10, 30 and 200 tokens; and 256 sentences as they come in the standard library."""
-    sys.path.append(str(HERE.parents[1]))
     from mimo_core.wordpiece import WordPiece
 
     pieces = WordPiece(MODEL / "vocab.txt").pieces
@@ -125,7 +125,6 @@ class Engine:
 
 def start_all(peers: Path | None, reference: Path | None) -> dict[str, Engine]:
     wanted: list[tuple[str, Path, str, dict[str, str]]] = []
-    sys.path.append(str(HERE.parents[1]))
     import mimo_core
 
     here = Path(sys.executable)
@@ -163,7 +162,6 @@ def work(name: str, reference: Path | None) -> int:
 
 
 def ours(_: Path | None) -> Any:
-    sys.path.append(str(HERE.parents[1]))
     from mimo_core.encoder import Encoder
 
     return Encoder(MODEL).embed

@@ -125,7 +125,8 @@ class Segment:
         if refused:
             raise InvalidArguments(f"the vector of {refused[0]} is not {self.dim} finite float16 numbers")
         ids, _, groups = sound
-        if len(set(ids)) < len(ids):
+        distinct = set(ids)
+        if len(distinct) < len(ids):
             raise InvalidArguments("an id comes twice")
         async with self._changing:
             try:
@@ -137,7 +138,7 @@ class Segment:
                 raise InvalidArguments(f"not rows for this segment: {error}") from error
             if self._since is not None:  # behind the index, which refuses what is none
                 self._since.append((sound, []))
-            self.refused = [id_ for id_ in self.refused if id_ not in set(ids)]
+            self.refused = [id_ for id_ in self.refused if id_ not in distinct]
             self._unchecked += len(ids)
             if self._unchecked >= CHECK_EVERY:
                 await self.check()

@@ -128,7 +128,7 @@ def _found_data(asked: arguments.Search, found: Found, results: Sequence[dict[st
         "abstained": found.abstained,
         "relevance": round(found.relevance, 4),
         "cursor": _cursor(asked, len(results)) if more else None,
-        **({"note": texts.ENDED} if found.ended and not more and not found.abstained else {}),
+        **({"note": texts.ENDED} if found.ended and not more else {}),
     }
 
 

@@ -143,9 +143,9 @@ class Search:
         arms = {**named.arms, "context": "ran" if page.in_sessions else "no sessions"}
         nothing = says_nothing(them.relevance, self._threshold)
         relevance = float(them.relevance.max()) if len(them.relevance) else 0.0
-        more = len(them.ids) > page.places.stop
-        ended = not more and any(len(arm) >= _from_each(question) for arm in named.by_arm)
-        return Found(hits, arms, nothing, relevance, more, ended)
+        further = len(them.ids) > page.places.stop
+        ended = not (further or nothing) and any(len(arm) >= _from_each(question) for arm in named.by_arm)
+        return Found(hits, arms, nothing, relevance, further, ended)
 
     async def _named(
         self,

@@ -72,7 +72,7 @@ def found_text(
         lines.append("No more.")
     if len(shown_hits) and cursor is not None:
         lines.append(f'More: cursor="{cursor}".')
-    elif found.ended and not found.abstained:
+    elif found.ended:
         lines.append(ENDED)
     if cut or (not full and any(len(hit.content) > BRIEF for hit in shown_hits)):
         lines.append("Cut with …; whole: memory_get ids=[...].")
