@@ -1,6 +1,7 @@
 """A stand-in for Ollama and OpenAI that speaks their protocol over a real socket, and fails as asked."""
 
 import json
+import math
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -12,6 +13,7 @@ import h11
 import trio
 
 DIM = 8
+PIECE = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,15 @@ class StandIn:
         answer = h11.Response(
             status_code=said.status, headers=[*said.headers, ("Content-Length", str(len(said.body)))]
         )
-        wire = b"".join(
-            connection.send(event) or b"" for event in (answer, h11.Data(data=said.body), h11.EndOfMessage())
-        )
-        await stream.send_all(wire[: said.cut_after])
+        left = math.inf if said.cut_after is None else said.cut_after
+        # A long body goes piece by piece: to copy it in one step would hold up the loop.
+        pieces = (said.body[at : at + PIECE] for at in range(0, len(said.body), PIECE))
+        for event in (answer, *map(h11.Data, pieces), h11.EndOfMessage()):
+            wire = connection.send(event) or b""
+            await stream.send_all(wire[: int(min(left, len(wire)))])
+            left -= len(wire)
+            if left <= 0:
+                return
 
     def answer(self, path: str, model: str, texts: list[str]) -> Said:
         if self.known and model not in self.known:
