@@ -18,9 +18,6 @@ Flags = npt.NDArray[np.bool_]
 
 BLOCK_ROWS = 16384  # a plane of codes is 2 KiB, so that the planes of a block stay in the second cache
 
-SAMPLE = 64  # of so many times 64 rows, the first 64
-ALL = 1 << 16  # no code has as many bits
-
 
 def plain(numbers: Ids) -> list[int]:
     return numbers.tolist()
@@ -59,23 +56,6 @@ def by_block(blocks: list[Block], rows: Ids) -> Iterator[tuple[slice, Block, Ids
             yield slice(first, end), blocks[number], rows[first:end] - number * BLOCK_ROWS
 
 
-def by_front_of(candidates: int) -> int:
-    """How many rows are compared by all their words, the nearest by the first ones."""
-    return 8 * candidates + 8000
-
-
-def front_of(words: int) -> int:
-    """How many words of a code are compared first."""
-    return words if words < 4 else words // 2
-
-
-def sampled_cut(rows: Ids, distances: npt.NDArray[np.uint16], size: int) -> int:
-    """By how much about `size` of these rows differ at most, if those of a sample are like all of them."""
-    sample = distances[rows // 64 % SAMPLE == 0] if size < rows.size else distances[:0]
-    size = size * sample.size // max(1, rows.size)
-    return int(np.searchsorted(np.cumsum(np.bincount(sample)), size)) if size else ALL
-
-
 def chosen(scores: Floats, rows: Ids, size: int) -> tuple[Ids, Flags]:
     """The best rows, ascending, and which of them are at the edge: no better than what was left out."""
     best, their = best_of(scores, rows, size)
@@ -93,7 +73,6 @@ class Query:
         self.codes: npt.NDArray[np.int8] = codes[0]
         self.scale: np.float32 = scales[0]
         self.words: npt.NDArray[np.uint64] = packed(row)[0]
-        self.front = front_of(self.words.size)
 
     def int8_scores(self, block: Block, rows: Any) -> Floats:
         assert block.codes is not None
@@ -120,14 +99,7 @@ class Query:
         most = np.float32(np.abs(codes).sum())
         return sums.astype(np.float32) / most if most else np.zeros(len(sums), np.float32)
 
-    def front_distances(self, block: Block, n: int) -> npt.NDArray[np.uint16]:
+    def distances(self, block: Block, n: int) -> npt.NDArray[np.uint16]:
         assert block.planes is not None
-        differing = np.bitwise_count(block.planes[: self.front, :n] ^ self.words[: self.front, None])
+        differing = np.bitwise_count(block.planes[:, :n] ^ self.words[:, None])
         return np.add.reduce(differing, axis=0, dtype=np.uint16)
-
-    def rest_distances(self, block: Block, rows: Ids) -> npt.NDArray[np.uint16]:
-        assert block.planes is not None
-        words = block.planes[self.front :] if rows.size == BLOCK_ROWS else block.planes[self.front :, rows]
-        return np.add.reduce(
-            np.bitwise_count(words ^ self.words[self.front :, None]), axis=0, dtype=np.uint16
-        )

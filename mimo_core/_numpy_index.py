@@ -13,7 +13,6 @@ import numpy.typing as npt
 from mimo_core import _alike, _checks
 from mimo_core._numpy import best_of, finite_rows, finite_vector, normalized, packed, quantized, widened
 from mimo_core._numpy_blocks import (
-    ALL,
     BLOCK_ROWS,
     Block,
     Flags,
@@ -22,10 +21,8 @@ from mimo_core._numpy_blocks import (
     Query,
     Store,
     by_block,
-    by_front_of,
     chosen,
     plain,
-    sampled_cut,
 )
 
 Found = _alike.Found
@@ -299,26 +296,16 @@ class VectorIndex:
         for number, block in enumerate(blocks):
             part = every[number * BLOCK_ROWS : (number + 1) * BLOCK_ROWS]
             if there[number * BLOCK_ROWS : (number + 1) * BLOCK_ROWS].any():
-                part[:] = query.front_distances(block, part.size)
+                part[:] = query.distances(block, part.size)
         rows = np.flatnonzero(there)
-        wanted, by_front, meant = (
-            rows.size,
-            every if rows.size == every.size else every[rows],
-            by_front_of(candidates),
-        )
-        cut = sampled_cut(rows, by_front, meant) if query.words.size > query.front else ALL
-        near = np.flatnonzero(by_front <= cut)
-        if near.size < wanted and 4 * near.size >= meant:  # else the sample was not like the others
-            rows, by_front = rows[near], by_front[near]
-        rest = [query.rest_distances(block, at) for _, block, at in by_block(blocks, rows)]
-        distances = by_front + np.concatenate(rest)
+        distances = every if rows.size == every.size else every[rows]
         counts = np.cumsum(np.bincount(distances))
         worst = int(np.searchsorted(counts, candidates))
         near = np.flatnonzero(distances <= worst)
         if near.size > candidates:
             ties = np.flatnonzero(distances[near] == worst)
             near = np.delete(near, ties[ties.size - (near.size - candidates) :])
-        return rows[near], (distances[near] == worst) & (near.size < wanted)
+        return rows[near], (distances[near] == worst) & (near.size < rows.size)
 
     def _rescored(self, blocks: list[Block], rows: Ids, query: Query) -> tuple[Floats, Ids]:
         scores, ids = np.empty(rows.size, np.float32), np.empty(rows.size, np.int64)

@@ -33,7 +33,7 @@ typedef struct {
     uint64_t *died;  /* version of death by row, 0 for none; NULL while nobody has died here */
     int64_t *ids;
     int32_t *groups;
-    uint64_t *bits; /* the first words, [group of 8 rows][word][lane]; then the others, [row][word] */
+    uint64_t *bits; /* [group of 8 rows][word][lane] */
     int8_t *codes;
     float *scales;
     uint16_t *halves;
@@ -131,19 +131,6 @@ static mimo_block *block_new(mimo_memory *memory, unsigned tiers, int64_t padded
     block->halves = tier[5];
     block->floats = tier[6];
     return block;
-}
-
-/* How many words of a code are compared first, so that the others need not be read for most rows. */
-static int64_t front_of(int64_t words) { return words < 4 ? words : words / 2; }
-
-/* The first word of a row, the next ones being eight further each; and its other words. */
-static uint64_t *code_of(const mimo_block *block, int64_t words, int64_t at) {
-    return block->bits + at / 8 * 8 * front_of(words) + at % 8;
-}
-
-static uint64_t *rest_of(const mimo_block *block, int64_t words, int64_t at) {
-    int64_t front = front_of(words);
-    return block->bits + BLOCK_ROWS * front + at * (words - front);
 }
 
 static void memory_free(mimo_memory *memory) {

@@ -37,10 +37,9 @@ typedef struct {
                      const int64_t *ids, int64_t first, mimo_best *best);
     void (*scan_int8)(const int8_t *rows, const float *scales, int64_t dim, const int32_t *at, int64_t n,
                       const mimo_query8 *query, const int64_t *ids, int64_t first, mimo_best *best);
-    /* The first words of codes lie in groups of eight rows, [group][word][lane], the rest of them row by row, and count
-     * for rows that differ by at most `cut` in the first ones. Bit r of `mask` says whether row r counts. */
-    void (*scan_bits)(const uint64_t *codes, int64_t front, const uint64_t *rest, int64_t more, int cut, const uint64_t *mask,
-                      int64_t rows, const uint64_t *query, uint32_t first, mimo_nearest *near);
+    /* Codes lie in groups of eight rows, [group][word][lane]; bit r of `mask` says whether row r counts. */
+    void (*scan_bits)(const uint64_t *codes, int64_t words, const uint64_t *mask, int64_t rows,
+                      const uint64_t *query, uint32_t first, mimo_nearest *near);
     /* Scores of rows that lie anywhere. */
     void (*scores_f32)(const float *const *rows, int64_t n, int64_t dim, const float *query, float *out);
     void (*scores_f16)(const uint16_t *const *rows, int64_t n, int64_t dim, const float *query, float *out);

@@ -181,11 +181,7 @@ static void store_write(mimo_store *store, const mimo_kernels *kernels, uint32_t
     for (int64_t i = dim; i < padded; i++) scratch[i] = 0;
     block->ids[at] = id;
     block->groups[at] = group;
-    if (block->bits) {
-        int64_t front = front_of(store->words) * 64;
-        kernels->pack(scratch, front, code_of(block, store->words, at), 8);
-        kernels->pack(scratch + front, padded - front, rest_of(block, store->words, at), 1);
-    }
+    if (block->bits) kernels->pack(scratch, padded, block->bits + at / 8 * 8 * store->words + at % 8, 8);
     if (block->codes) block->scales[at] = kernels->quantize(scratch, padded, block->codes + at * padded);
     if (block->halves) kernels->halve(scratch, padded, block->halves + at * padded);
     if (block->floats) memcpy(block->floats + at * padded, scratch, (size_t)padded * sizeof(float));
@@ -211,14 +207,12 @@ static void store_fill_halves(mimo_store *store, const mimo_kernels *kernels, co
 static void store_copy(mimo_store *store, uint32_t to, const mimo_store *other, uint32_t from) {
     mimo_block *mine = store->blocks[to / BLOCK_ROWS];
     const mimo_block *theirs = other->blocks[from / BLOCK_ROWS];
-    size_t padded = (size_t)store->padded, a = to % BLOCK_ROWS, b = from % BLOCK_ROWS;
+    size_t padded = (size_t)store->padded, a = to % BLOCK_ROWS, b = from % BLOCK_ROWS, words = (size_t)store->words;
     mine->ids[a] = theirs->ids[b];
     mine->groups[a] = theirs->groups[b];
-    if (mine->bits) {
-        int64_t words = store->words, front = front_of(words), to_at = (int64_t)a, from_at = (int64_t)b;
-        for (int64_t w = 0; w < front; w++) code_of(mine, words, to_at)[8 * w] = code_of(theirs, words, from_at)[8 * w];
-        memcpy(rest_of(mine, words, to_at), rest_of(theirs, words, from_at), (size_t)(words - front) * sizeof(uint64_t));
-    }
+    if (mine->bits)
+        for (size_t w = 0; w < words; w++)
+            mine->bits[(a / 8 * words + w) * 8 + a % 8] = theirs->bits[(b / 8 * words + w) * 8 + b % 8];
     if (mine->codes) {
         memcpy(mine->codes + a * padded, theirs->codes + b * padded, padded);
         mine->scales[a] = theirs->scales[b];

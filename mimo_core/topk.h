@@ -110,7 +110,6 @@ static inline void best_sort(mimo_best *best) {
 typedef struct {
     int64_t size, kept, room; /* room >= 2 * size; what fell out of use is swept when it is full */
     int64_t below;            /* how many kept have distance <= worst */
-    int64_t passed;           /* how many were near enough by their first words to be compared whole */
     int worst;                /* INT_MAX until `size` are there */
     int top;                  /* no distance is larger */
     int32_t *count;           /* of kept rows by distance, top + 1 of them */
@@ -141,30 +140,6 @@ MIMO_INLINE void nearest_offer(mimo_nearest *near, int distance, uint32_t row) {
     if (near->below < near->size) return;
     if (near->worst == INT_MAX) near->worst = near->top;
     while (near->below - near->count[near->worst] >= near->size) near->below -= near->count[near->worst--];
-}
-
-/* Rows whose first words have been compared. */
-#define WAITING 64
-
-typedef struct {
-    int n;
-    uint32_t row[WAITING + 64 + 4];
-    int distance[WAITING + 64 + 4];
-} mimo_waiting;
-
-/* The rows of these bits. Four are written whether they are there or not: how many there are can't be foreseen, and
- * they are seldom more. */
-MIMO_INLINE void waiting_add(mimo_waiting *waiting, uint64_t bits, const uint64_t distance[64 + 1], uint32_t first) {
-    int n = waiting->n;
-    waiting->n += __builtin_popcountll(bits);
-    do {
-        for (int i = 0; i < 4; i++, n++) {
-            int bit = bits ? __builtin_ctzll(bits) : 64;
-            waiting->row[n] = first + (uint32_t)bit;
-            waiting->distance[n] = (int)distance[bit];
-            bits &= bits - 1;
-        }
-    } while (__builtin_expect(bits != 0, 0));
 }
 
 #endif
