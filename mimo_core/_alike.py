@@ -7,6 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from mimo_core import _checks
+
 Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 
 
@@ -21,6 +23,7 @@ class Searchable(Protocol):
 
 def batch(index: Any, queries: npt.NDArray[np.float32], k: int, options: dict[str, Any]) -> Found:
     """One search a query; where fewer than the most are found, ids are -1 and scores -inf."""
+    k = _checks.whole(k, "k")
     found: list[Found] = [index.search(query, k, **options) for query in queries]
     most = max((ids.size for ids, _ in found), default=0)
     ids = np.full((len(found), most), -1, np.int64)
@@ -35,6 +38,7 @@ def recall(index: Searchable, samples: int, k: int) -> float:
     """How much of the true nearest the codes find, with stored rows as queries, each without itself."""
     judge = "exact" if {"f16", "f32"} & set(index.tiers) else "int8"
     ids = index.ids()
+    samples, k = min(_checks.whole(samples, "samples"), ids.size), _checks.whole(k, "k")
     if not ids.size or samples < 1 or k < 1:
         return 1.0
     shares: list[float] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy.typing as npt
 MAX_DIM = 16384  # distances of codes are 16 bits wide, sums of int8 products 32
 TIERS = {"bits": 1, "int8": 2, "f16": 4, "f32": 8}
 PLANS = {"auto": 0, "exact": 1, "int8": 2, "bits": 3}
+LARGEST = 1 << 62  # more than any index holds
 
 
 def floats(value: Any, name: str, ndim: int) -> npt.NDArray[np.float32]:
@@ -81,6 +83,25 @@ def codes(value: Any, name: str, dtype: type[Any], ndim: int) -> npt.NDArray[Any
     return np.ascontiguousarray(array)
 
 
+def whole(value: Any, name: str) -> int:
+    """`value` as an integer; one that is larger than anything here is as good as the largest.
+
+    Raises:
+        TypeError: it is none.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer (got {type(value).__name__})") from None
+    return max(-LARGEST, min(number, LARGEST))
+
+
+def least(value: Any) -> None:
+    """Raises: TypeError: this is no score from which on rows could count."""
+    if not isinstance(value, float | int | np.floating | np.integer):
+        raise TypeError(f"min_score must be a number (got {type(value).__name__})")
+
+
 def same_dim(got: int, wanted: int, name: str) -> None:
     if got != wanted:
         raise ValueError(f"{name} must have dimension {wanted} (got {got})")
@@ -115,13 +136,13 @@ def tier_bits(tiers: Iterable[str]) -> int:
     return bits
 
 
-def plan_number(plan: str, tiers: int) -> int:
+def plan_number(plan: Any, tiers: int) -> int:
     """The plan as a number.
 
     Raises:
         ValueError: it is unknown, or needs a tier that this index does not have.
     """
-    if plan not in PLANS:
+    if not isinstance(plan, str) or plan not in PLANS:
         raise ValueError(f"unknown plan {plan!r}; there are: {', '.join(PLANS)}")
     needs = {"auto": 15, "exact": 12, "int8": 2, "bits": 1}[plan]
     if not tiers & needs:

@@ -20,6 +20,7 @@ include "kernels.pxi"
 cdef const mimo_kernels *kernels = NULL
 cdef int level = 0
 cdef int highest = mimo_highest_level()
+cdef long long LARGEST = _checks.LARGEST
 
 
 def isa() -> str:
@@ -144,7 +145,8 @@ def batch_similarity(query, rows):
     return out
 
 
-def top_k(query, rows, Py_ssize_t k, live=None):
+def top_k(query, rows, k, live=None):
+    cdef Py_ssize_t most = whole(k, "k")
     cdef const float[::1] q = floats1(query, "query")
     cdef const float[:, ::1] x = floats2(rows, "rows")
     cdef Py_ssize_t n = x.shape[0], dim = x.shape[1], wanted = n
@@ -163,16 +165,16 @@ def top_k(query, rows, Py_ssize_t k, live=None):
             raise ValueError(f"live must have one flag a row, {n} (got {mask.size})")
         at = np.flatnonzero(mask).astype(np.int32)
         wanted = at.shape[0]
-    k = max(0, min(k, wanted))
-    ids = np.empty(k, np.int64)
-    scores = np.empty(k, np.float32)
+    most = max(0, min(most, wanted))
+    ids = np.empty(most, np.int64)
+    scores = np.empty(most, np.float32)
     cdef int64_t[::1] ids_view = ids
     cdef float[::1] scores_view = scores
-    if k:
+    if most:
         if live is not None:
             chosen = &at[0]
         with nogil:
-            best_init(&best, k, &scores_view[0], &ids_view[0])
+            best_init(&best, most, &scores_view[0], &ids_view[0])
             kernels.scan_f32(&x[0, 0], dim, chosen, wanted, &q[0], NULL, 0, &best)
             best_sort(&best)
         if best.poison != 0:

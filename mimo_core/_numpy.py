@@ -87,6 +87,7 @@ def best_of(scores: Floats, ids: Ids, k: int) -> tuple[Ids, Floats]:
 
 
 def top_k(query: Any, rows: Any, k: int, live: Any = None) -> tuple[Ids, Floats]:
+    k = _checks.whole(k, "k")
     q, x = _checks.floats(query, "query", 1), _checks.floats(rows, "rows", 2)
     some_numbers(q)
     _checks.same_dim(x.shape[1], q.size, "rows")

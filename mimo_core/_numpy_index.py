@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable
 from threading import Lock
 from typing import Any
@@ -33,15 +32,30 @@ EXACT_ROWS, INT8_ROWS = 4096, 200_000  # the plans change where those of the com
 
 class VectorIndex:
     def __init__(self, dim: int, tiers: Iterable[str] = ("bits", "int8", "f16")) -> None:
-        _checks.some_dim(operator.index(dim))
-        self.dim = operator.index(dim)
+        self.dim = _checks.whole(dim, "dimension")
+        _checks.some_dim(self.dim)
         self.generation = 0
-        self.codes_trusted = True
-        self.candidates = 0
+        self._trusted, self._of_codes = True, 0
         self._tiers = _checks.tier_bits(tiers)
         self._store = Store()
         self._lock = Lock()  # for a moment: snapshots and publishing
         self._writing = Lock()
+
+    @property
+    def codes_trusted(self) -> bool:
+        return self._trusted
+
+    @codes_trusted.setter
+    def codes_trusted(self, value: bool) -> None:
+        self._trusted = bool(value)
+
+    @property
+    def candidates(self) -> int:
+        return self._of_codes
+
+    @candidates.setter
+    def candidates(self, value: int) -> None:
+        self._of_codes = max(0, _checks.whole(value, "candidates"))
 
     @property
     def tiers(self) -> tuple[str, ...]:
@@ -195,13 +209,16 @@ class VectorIndex:
         mask: Any = None,
         min_score: float | None = None,
     ) -> Found:
+        k, rescore = _checks.whole(k, "k"), _checks.whole(rescore, "rescore")
+        threads = _checks.whole(threads, "threads")
         q = _checks.floats(query, "query", 1)
-        k = operator.index(k)
         _checks.same_dim(q.size, self.dim, "query")
         q = finite_vector(q, "query")
-        _checks.plan_number(plan, self._tiers)
         if threads < 1:
             raise _checks.too_few_threads(threads)
+        if min_score is not None:
+            _checks.least(min_score)
+        _checks.plan_number(plan, self._tiers)
         group = None if groups is None else _checks.integers(groups, "groups", np.int32)
         wanted = None if allowed is None else _checks.integers(allowed, "allowed", np.int64)
         flags = None if mask is None else _checks.flags(mask, "mask")

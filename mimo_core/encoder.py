@@ -45,7 +45,8 @@ class Encoder:
 
     dim = WIDTH
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: str | Path) -> None:
+        folder = Path(folder)
         self._weights = weights = Weights(folder / "weights.safetensors")
         self._held = 0
         self.id = weights.id

@@ -1,6 +1,5 @@
 # VectorIndex: the store of store.h with its two locks, and arrays at the door.
 
-import operator
 import sys
 from threading import Lock
 
@@ -50,7 +49,7 @@ cdef class VectorIndex:
     cdef readonly int dim
     cdef readonly int generation
     cdef public bint codes_trusted
-    cdef public Py_ssize_t candidates
+    cdef Py_ssize_t of_codes
 
     def __cinit__(self):
         self.lock = PyThread_allocate_lock()
@@ -66,12 +65,20 @@ cdef class VectorIndex:
             PyThread_free_lock(self.lock)
 
     def __init__(self, dim, tiers=("bits", "int8", "f16")):
-        dim = operator.index(dim)
+        dim = _checks.whole(dim, "dimension")
         _checks.some_dim(dim)
         self.store = _Store(dim, _checks.tier_bits(tiers))
         self.scratch = np.empty(self.store.it.padded, np.float32)
         self.dim = dim
         self.codes_trusted = True
+
+    @property
+    def candidates(self) -> int:
+        return self.of_codes
+
+    @candidates.setter
+    def candidates(self, value):
+        self.of_codes = max(0, whole(value, "candidates"))
 
     @property
     def tiers(self) -> tuple[str, ...]:
@@ -290,8 +297,8 @@ cdef class VectorIndex:
                     y[i, j] = block.codes[start + j] * block.scales[at[i] % BLOCK_ROWS]
         return out
 
-    def search(self, query, Py_ssize_t k, *, str plan="auto", Py_ssize_t rescore=0, Py_ssize_t threads=1,
-               groups=None, allowed=None, mask=None, min_score=None):
+    def search(self, query, k, *, plan="auto", rescore=0, threads=1, groups=None, allowed=None, mask=None, min_score=None):
+        cdef Py_ssize_t most = whole(k, "k"), candidates = whole(rescore, "rescore"), shards = whole(threads, "threads")
         cdef const float[::1] q = floats1(query, "query")
         cdef int number = 0
         cdef const int[::1] group
@@ -306,9 +313,11 @@ cdef class VectorIndex:
             _checks.same_dim(q.shape[0], self.dim, "query")
         if not finite(&q[0], self.dim):
             raise _checks.not_finite("query")
-        if threads < 1:
-            raise _checks.too_few_threads(threads)
-        if plan != "auto":
+        if shards < 1:
+            raise _checks.too_few_threads(shards)
+        if min_score is not None:
+            _checks.least(min_score)
+        if not isinstance(plan, str) or plan != "auto":
             number = _checks.plan_number(plan, self.store.it.tiers)
         if groups is not None:
             group = _checks.integers(groups, "groups", np.int32)
@@ -334,15 +343,15 @@ cdef class VectorIndex:
                 rows[i] = -1 if row == NOWHERE else <int64_t>row
         PyThread_release_lock(self.lock)
         try:
-            k = max(0, min(k, shot.rows))
-            ids = np.empty(k, np.int64)
-            scores = np.empty(k, np.float32)
-            if k == 0:
+            most = max(0, min(most, shot.rows))
+            ids = np.empty(most, np.int64)
+            scores = np.empty(most, np.float32)
+            if most == 0:
                 return ids, scores
             if flags is not None or wanted is not None:
                 words = words_of(shot.rows, rows, flags)
                 allowed_at = &words[0]
-            found = self._search(store, &shot, &q[0], k, number, rescore, threads, allowed_at, group_at, groups_n, ids, scores)
+            found = self._search(store, &shot, &q[0], most, number, candidates, shards, allowed_at, group_at, groups_n, ids, scores)
         finally:
             PyThread_acquire_lock(self.lock, WAIT_LOCK)
             store_leave(store.it, shot)
@@ -351,7 +360,7 @@ cdef class VectorIndex:
             raise MemoryError
         if min_score is not None:
             found = int(np.count_nonzero(scores[:found] >= min_score))
-        if found < k:
+        if found < most:
             return ids[:found], scores[:found]
         return ids, scores
 
@@ -359,7 +368,7 @@ cdef class VectorIndex:
                          Py_ssize_t threads, const uint64_t *allowed, const int *groups, int64_t groups_n, int64_t[::1] ids, float[::1] scores):
         cdef int64_t found
         cdef int trusted = self.codes_trusted
-        cdef Py_ssize_t of_codes = self.candidates
+        cdef Py_ssize_t of_codes = self.of_codes
         cdef const mimo_kernels *table = kernels
         cdef PyThreadState *others = NULL if <int64_t>store.it.alive * self.dim <= BRIEF else PyEval_SaveThread()
         found = store_search(store.it, shot, table, query, k, plan, trusted, rescore, of_codes, threads, allowed, groups, groups_n, &ids[0], &scores[0])
@@ -367,10 +376,10 @@ cdef class VectorIndex:
             PyEval_RestoreThread(others)
         return found
 
-    def search_batch(self, queries, Py_ssize_t k, **options):
+    def search_batch(self, queries, k, **options):
         return _alike.batch(self, _checks.floats(queries, "queries", 2), k, options)
 
-    def probe(self, Py_ssize_t samples=16, Py_ssize_t k=10) -> float:
+    def probe(self, samples=16, k=10) -> float:
         _checks.plan_number("bits", self.store.it.tiers)
         return _alike.recall(self, samples, k)
 
