@@ -28,6 +28,7 @@ import trio
 TOO_LONG = 0.05
 KEPT = 20
 THREADS = "/proc/self/task"
+PROCESSORS = "/proc/stat"
 # How often a fair watch asks how the other threads fare.
 OTHERS_SECONDS = 0.02
 
@@ -52,7 +53,8 @@ class LoopWatch(trio.abc.Instrument):
     With `fair`, neither the time in which the thread was ready but another process had the core counts, nor
     that of the garbage collector; nor, unless the step itself computed for too long, the time in which other
     threads of ours were ready: they may have waited with the interpreter's lock in their hands, or be waited for
-    to start. That costs a system call a step, and is for tests on a busy machine.
+    to start; nor what the host of a virtual machine took from it. That costs a system call a step, and is for tests on a
+    busy machine.
     """
 
     def __init__(
@@ -132,6 +134,7 @@ class _Excuses:
         # When the step began: how long the thread had computed and been kept from it, and a moment before, the others.
         self._ran = self._waited = 0.0
         self._others: dict[str, float] = {}
+        self._stolen = 0.0
         self._looked = -math.inf
 
     def step_begins(self) -> None:
@@ -140,7 +143,7 @@ class _Excuses:
             self._open(me)
         self._ran, self._waited = self._so_far()
         if (now := time.perf_counter()) - self._looked > OTHERS_SECONDS:
-            self._looked, self._others = now, self._waits_of_others()
+            self._looked, self._others, self._stolen = now, self._waits_of_others(), _stolen()
 
     def of_this_step(self, too_long: float) -> float:
         """What is no fault of a step that may compute for `too_long`."""
@@ -148,7 +151,8 @@ class _Excuses:
         if ran - self._ran >= too_long:
             return waited - self._waited
         now = self._waits_of_others()
-        return waited - self._waited + sum(now[name] - self._others.get(name, 0.0) for name in now)
+        others = sum(now[name] - self._others.get(name, 0.0) for name in now)
+        return waited - self._waited + others + _stolen() - self._stolen
 
     def close(self) -> None:
         if self._thread != -1:
@@ -191,3 +195,10 @@ class _Excuses:
 def _told(schedstat: bytes) -> tuple[float, float]:
     ran, waited, _ = schedstat.split()
     return int(ran) / 1e9, int(waited) / 1e9
+
+
+def _stolen() -> float:
+    """For how long the host has given to others what this machine would have computed with."""
+    with suppress(OSError, IndexError), open(PROCESSORS, "rb") as file:
+        return int(file.readline().split()[8]) / os.sysconf("SC_CLK_TCK")
+    return 0.0

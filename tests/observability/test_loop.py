@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,25 @@ async def test_only_the_last_stalls_are_kept_but_all_are_counted() -> None:
     trio.lowlevel.remove_instrument(watch)
     assert watch.count >= 99
     assert len(watch.stalls) == 20
+
+
+@pytest.mark.parametrize(("waste", "counted"), [(time.sleep, 0), (hog, 1)])
+def test_what_the_host_took_is_excused_if_the_step_did_not_compute(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, waste: Callable[[float], None], counted: int
+) -> None:
+    told = tmp_path / "stat"
+    told.write_text("cpu  100 0 20 9000 5 0 0 700 0 0\n")
+    monkeypatch.setattr("mimo.observability.loop.PROCESSORS", str(told))
+
+    async def main() -> None:
+        await trio.lowlevel.checkpoint()
+        waste(0.06)
+        told.write_text("cpu  100 0 20 9000 5 0 0 710 0 0\n")
+        await trio.lowlevel.checkpoint()
+
+    watch = LoopWatch(fair=True)
+    trio.run(main, instruments=[watch])
+    assert watch.count == counted
 
 
 @pytest.mark.parametrize("fair", [True, False])
