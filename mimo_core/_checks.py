@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy.typing as npt
 MAX_DIM = 16384  # distances of codes are 16 bits wide, sums of int8 products 32
 TIERS = {"bits": 1, "int8": 2, "f16": 4, "f32": 8}
 PLANS = {"auto": 0, "exact": 1, "int8": 2, "bits": 3}
-LARGEST = 1 << 62  # more than any index holds
+LARGEST = sys.maxsize // 2  # more than any index holds
 
 
 def floats(value: Any, name: str, ndim: int) -> npt.NDArray[np.float32]:
@@ -89,17 +90,27 @@ def whole(value: Any, name: str) -> int:
     Raises:
         TypeError: it is none.
     """
+    return max(-LARGEST, min(_index(value, name), LARGEST))
+
+
+def _index(value: Any, name: str) -> int:
     try:
-        number = operator.index(value)
+        return operator.index(value)
     except TypeError:
         raise TypeError(f"{name} must be an integer (got {type(value).__name__})") from None
-    return max(-LARGEST, min(number, LARGEST))
 
 
-def least(value: Any) -> None:
-    """Raises: TypeError: this is no score from which on rows could count."""
-    if not isinstance(value, float | int | np.floating | np.integer):
+def least(value: Any) -> float:
+    """The score from which on rows count; one that no row can have is as good as the next.
+
+    Raises:
+        TypeError: it is no number.
+    """
+    if isinstance(value, np.floating | np.integer):
+        value = float(value)
+    if not isinstance(value, float | int):
         raise TypeError(f"min_score must be a number (got {type(value).__name__})")
+    return float(max(min(value, 2.0), -2.0))  # in this order NaN stays what it is
 
 
 def same_dim(got: int, wanted: int, name: str) -> None:
@@ -107,16 +118,19 @@ def same_dim(got: int, wanted: int, name: str) -> None:
         raise ValueError(f"{name} must have dimension {wanted} (got {got})")
 
 
-def some_dim(dim: int) -> None:
+def some_dim(value: Any) -> int:
+    """Raises: TypeError, ValueError: it is no integer, or none that a dimension can be."""
+    dim = _index(value, "dimension")
     if not 1 <= dim <= MAX_DIM:
         raise ValueError(f"dimension must be 1..{MAX_DIM} (got {dim})")
+    return dim
 
 
 def not_finite(name: str) -> ValueError:
     return ValueError(f"{name} must be finite (got NaN or infinity, or a number beyond float32)")
 
 
-def too_few_threads(threads: int) -> ValueError:
+def too_few_threads(threads: Any) -> ValueError:
     return ValueError(f"threads must be at least 1 (got {threads})")
 
 

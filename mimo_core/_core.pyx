@@ -31,7 +31,7 @@ def isas() -> tuple[str, ...]:
     return tuple(mimo_level_name(at).decode() for at in range(highest + 1))
 
 
-def set_isa(str name) -> None:
+def set_isa(name) -> None:
     global kernels, level
     for at in range(highest + 1):
         if name == mimo_level_name(at).decode() or (name == "generic" and at == 0):

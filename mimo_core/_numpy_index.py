@@ -32,8 +32,7 @@ EXACT_ROWS, INT8_ROWS = 4096, 200_000  # the plans change where those of the com
 
 class VectorIndex:
     def __init__(self, dim: int, tiers: Iterable[str] = ("bits", "int8", "f16")) -> None:
-        self.dim = _checks.whole(dim, "dimension")
-        _checks.some_dim(self.dim)
+        self.dim = _checks.some_dim(dim)
         self.generation = 0
         self._trusted, self._of_codes = True, 0
         self._tiers = _checks.tier_bits(tiers)
@@ -209,15 +208,18 @@ class VectorIndex:
         mask: Any = None,
         min_score: float | None = None,
     ) -> Found:
-        k, rescore = _checks.whole(k, "k"), _checks.whole(rescore, "rescore")
-        threads = _checks.whole(threads, "threads")
+        k, rescore, shards = (
+            _checks.whole(k, "k"),
+            _checks.whole(rescore, "rescore"),
+            _checks.whole(threads, "threads"),
+        )
         q = _checks.floats(query, "query", 1)
         _checks.same_dim(q.size, self.dim, "query")
         q = finite_vector(q, "query")
-        if threads < 1:
+        if shards < 1:
             raise _checks.too_few_threads(threads)
         if min_score is not None:
-            _checks.least(min_score)
+            min_score = _checks.least(min_score)
         _checks.plan_number(plan, self._tiers)
         group = None if groups is None else _checks.integers(groups, "groups", np.int32)
         wanted = None if allowed is None else _checks.integers(allowed, "allowed", np.int64)

@@ -65,8 +65,7 @@ cdef class VectorIndex:
             PyThread_free_lock(self.lock)
 
     def __init__(self, dim, tiers=("bits", "int8", "f16")):
-        dim = _checks.whole(dim, "dimension")
-        _checks.some_dim(dim)
+        dim = _checks.some_dim(dim)
         self.store = _Store(dim, _checks.tier_bits(tiers))
         self.scratch = np.empty(self.store.it.padded, np.float32)
         self.dim = dim
@@ -314,9 +313,9 @@ cdef class VectorIndex:
         if not finite(&q[0], self.dim):
             raise _checks.not_finite("query")
         if shards < 1:
-            raise _checks.too_few_threads(shards)
+            raise _checks.too_few_threads(threads)
         if min_score is not None:
-            _checks.least(min_score)
+            min_score = _checks.least(min_score)
         if not isinstance(plan, str) or plan != "auto":
             number = _checks.plan_number(plan, self.store.it.tiers)
         if groups is not None:

@@ -53,8 +53,8 @@ class LoopWatch(trio.abc.Instrument):
     With `fair`, neither the time in which the thread was ready but another process had the core counts, nor
     that of the garbage collector; nor, unless the step itself computed for too long, the time in which other
     threads of ours were ready: they may have waited with the interpreter's lock in their hands, or be waited for
-    to start; nor what the host of a virtual machine took from it. That costs a system call a step, and is for tests on a
-    busy machine.
+    to start; nor what the host of a virtual machine took from its processors meanwhile. That costs a system call a step,
+    and is for tests on a busy machine.
     """
 
     def __init__(
@@ -133,8 +133,8 @@ class _Excuses:
         self._collected = 0.0
         # When the step began: how long the thread had computed and been kept from it, and a moment before, the others.
         self._ran = self._waited = 0.0
-        self._others: dict[str, float] = {}
-        self._stolen = 0.0
+        self._others: dict[str, float] | None = None
+        self._stolen: float | None = None
         self._looked = -math.inf
 
     def step_begins(self) -> None:
@@ -150,9 +150,12 @@ class _Excuses:
         ran, waited = self._so_far()
         if ran - self._ran >= too_long:
             return waited - self._waited
-        now = self._waits_of_others()
-        others = sum(now[name] - self._others.get(name, 0.0) for name in now)
-        return waited - self._waited + others + _stolen() - self._stolen
+        excused, others, stolen = waited - self._waited, self._waits_of_others(), _stolen()
+        if others is not None and self._others is not None:
+            excused += sum(others[name] - self._others.get(name, 0.0) for name in others)
+        if stolen is not None and self._stolen is not None:
+            excused += max(0.0, stolen - self._stolen)
+        return excused
 
     def close(self) -> None:
         if self._thread != -1:
@@ -169,20 +172,23 @@ class _Excuses:
 
     def _so_far(self) -> tuple[float, float]:
         if self._fd is None:
-            return 0.0, self._collected
+            return time.thread_time(), self._collected
         ran, waited = _told(os.pread(self._fd, 96, 0))
         return ran, self._collected + waited
 
-    def _waits_of_others(self) -> dict[str, float]:
+    def _waits_of_others(self) -> dict[str, float] | None:
+        try:
+            names = os.listdir(THREADS)
+        except OSError:
+            return None
         found: dict[str, float] = {}
-        with suppress(OSError):
-            for name in os.listdir(THREADS):
-                if name != str(self._thread):
-                    with (
-                        suppress(OSError),
-                        open(f"{THREADS}/{name}/schedstat", "rb") as file,
-                    ):  # it may have ended
-                        found[name] = _told(file.read())[1]
+        for name in names:
+            if name != str(self._thread):
+                with (
+                    suppress(OSError),
+                    open(f"{THREADS}/{name}/schedstat", "rb") as file,
+                ):  # it may have ended
+                    found[name] = _told(file.read())[1]
         return found
 
     def _on_collection(self, phase: str, info: Mapping[str, int]) -> None:
@@ -197,8 +203,8 @@ def _told(schedstat: bytes) -> tuple[float, float]:
     return int(ran) / 1e9, int(waited) / 1e9
 
 
-def _stolen() -> float:
-    """For how long the host has given to others what this machine would have computed with."""
+def _stolen() -> float | None:
+    """For how long the host has given to others what this machine would have computed with; None: nobody tells."""
     with suppress(OSError, IndexError), open(PROCESSORS, "rb") as file:
         return int(file.readline().split()[8]) / os.sysconf("SC_CLK_TCK")
-    return 0.0
+    return None

@@ -14,6 +14,7 @@ Call = Callable[[Any, Any], Any]  # of one of the twins, and an odd argument
 ROW = np.ones((1, 4), np.float32)
 ODD: list[Any] = [
     *(2**70, -(2**70), 2**63, -1, 0, 1.5, float("nan"), True, None),
+    *(10**400, -(10**400)),
     *("a", b"x", (), [1], np.float32(1), np.int8(1), np.uint64(2**63), np.array([1, 2]), np.array(1)),
 ]
 
@@ -104,5 +105,7 @@ def test_more_than_there_can_be_is_all_there_is(kernels: Kernels) -> None:
 def test_what_is_no_integer_is_named(kernels: Kernels, name: str) -> None:
     with pytest.raises(TypeError, match=rf"^{name} must be an integer \(got float\)$"):
         index(kernels).search(np.ones(4), **{"k": 1, name: 1.5})
+    with pytest.raises(ValueError, match=r"^dimension must be 1\.\.16384 \(got 1180591620717411303424\)$"):
+        kernels.VectorIndex(2**70)
     with pytest.raises(TypeError, match=r"^min_score must be a number \(got str\)$"):
         index(kernels).search(np.ones(4), 1, min_score="0.5")

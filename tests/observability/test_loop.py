@@ -48,7 +48,7 @@ def test_a_step_that_takes_too_long_is_counted_and_its_task_named() -> None:
 def test_a_blocking_wait_in_the_loop_counts_too() -> None:
     async def main() -> None:
         await trio.lowlevel.checkpoint()
-        time.sleep(0.06)  # noqa: ASYNC251
+        time.sleep(0.2)  # noqa: ASYNC251
         await trio.lowlevel.checkpoint()
 
     with pytest.raises(LoopHeldUp, match="1 steps held up"):
@@ -87,7 +87,7 @@ async def test_careful(autojump_clock):
 
 async def test_careless():
     await trio.lowlevel.checkpoint()
-    time.sleep(0.06)
+    time.sleep(0.2)
 
 def test_without_a_loop():
     time.sleep(0.06)
@@ -132,23 +132,50 @@ async def test_only_the_last_stalls_are_kept_but_all_are_counted() -> None:
     assert len(watch.stalls) == 20
 
 
-@pytest.mark.parametrize(("waste", "counted"), [(time.sleep, 0), (hog, 1)])
+TAKEN = "cpu  100 0 20 9000 5 0 0 {} 0 0\n"  # by the host, in hundredths of a second
+
+
+@pytest.mark.parametrize(
+    ("waste", "before", "after", "counted"),
+    [
+        (time.sleep, 700, 730, 0),
+        (hog, 700, 730, 1),  # it computed for too long, whatever else was
+        (time.sleep, 700, 700, 1),
+        (time.sleep, 700, 300, 1),
+        (time.sleep, None, 700, 1),  # nobody told, so nothing is known
+        (time.sleep, 700, None, 1),
+    ],
+)
+@pytest.mark.parametrize("threads", ["/proc/self/task", "/nowhere"])
 def test_what_the_host_took_is_excused_if_the_step_did_not_compute(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, waste: Callable[[float], None], counted: int
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    waste: Callable[[float], None],
+    before: int | None,
+    after: int | None,
+    counted: int,
+    threads: str,
 ) -> None:
     told = tmp_path / "stat"
-    told.write_text("cpu  100 0 20 9000 5 0 0 700 0 0\n")
     monkeypatch.setattr("mimo.observability.loop.PROCESSORS", str(told))
+    monkeypatch.setattr("mimo.observability.loop.THREADS", threads)
+
+    def tell(taken: int | None) -> None:
+        told.unlink(missing_ok=True)
+        if taken is not None:
+            told.write_text(TAKEN.format(taken))
 
     async def main() -> None:
         await trio.lowlevel.checkpoint()
-        waste(0.06)
-        told.write_text("cpu  100 0 20 9000 5 0 0 710 0 0\n")
+        waste(0.2)
+        tell(after)
         await trio.lowlevel.checkpoint()
 
+    tell(before)
     watch = LoopWatch(fair=True)
     trio.run(main, instruments=[watch])
     assert watch.count == counted
+    assert all(stall.seconds < 1 for stall in watch.stalls)
 
 
 @pytest.mark.parametrize("fair", [True, False])
