@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Iterable
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -106,9 +107,7 @@ def least(value: Any) -> float:
     Raises:
         TypeError: it is no number.
     """
-    if isinstance(value, np.floating | np.integer):
-        value = float(value)
-    if not isinstance(value, float | int):
+    if not isinstance(value, Real):
         raise TypeError(f"min_score must be a number (got {type(value).__name__})")
     return float(max(min(value, 2.0), -2.0))  # in this order NaN stays what it is
 
