@@ -208,11 +208,8 @@ class VectorIndex:
         mask: Any = None,
         min_score: float | None = None,
     ) -> Found:
-        k, rescore, shards = (
-            _checks.whole(k, "k"),
-            _checks.whole(rescore, "rescore"),
-            _checks.whole(threads, "threads"),
-        )
+        k, rescore = _checks.whole(k, "k"), _checks.whole(rescore, "rescore")
+        shards = _checks.whole(threads, "threads")
         q = _checks.floats(query, "query", 1)
         _checks.same_dim(q.size, self.dim, "query")
         q = finite_vector(q, "query")

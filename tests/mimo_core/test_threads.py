@@ -171,9 +171,8 @@ def flat(work: Callable[[], None]) -> None:
         pytest.skip("a sanitizer keeps freed memory back")
     work()
     grown: list[int] = []
-    for _ in range(
-        20
-    ):  # how threads are dealt to the allocator's arenas is chance, and may need a while to repeat
+    # How threads are dealt to the allocator's arenas is chance, and may need a while to repeat.
+    for _ in range(20):
         before = resident()
         work()
         grown.append(resident() - before)

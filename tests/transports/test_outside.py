@@ -1,7 +1,6 @@
 """Both doors of a whole house as they are reached from outside: with TLS, and through a proxy."""
 
 import json
-import os
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -11,15 +10,13 @@ import pytest
 import trio
 from trio_websocket import wrap_client_stream
 
-from mimo.app import build
 from mimo.choices import Settings
 from mimo.home import Home
 from mimo.house import House
-from mimo.launch import bind
 from mimo.owner import owner_token
 from mimo.transports.http import guard
 
-PATIENCE = 20.0
+from ..houses import ON, PATIENCE, at_rest
 
 
 @pytest.fixture
@@ -30,12 +27,8 @@ def http() -> dict[str, Any]:
 
 @pytest.fixture
 def house(home: Home, http: dict[str, Any]) -> Iterator[House]:
-    on = {"port": 0, "enabled": "on"}
-    settings = Settings.model_validate({"http": on | http, "synapse": on})
-    os.mkdir(home, 0o700)
-    socket = bind(home)
-    yield build(home, lambda: settings, listening=[socket])
-    socket.close()
+    with at_rest(home, Settings.model_validate({"http": ON | http, "synapse": ON})) as built:
+        yield built
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """A whole house with its doors open, and beside it a language model's service that speaks the real protocol."""
 
 import json
-import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
@@ -15,21 +14,17 @@ import openai
 import pytest
 import trio
 
-from mimo.app import build
 from mimo.choices import Settings
 from mimo.home import Home
 from mimo.house import House
-from mimo.launch import bind
-from mimo.owner import owner_token
+
+from ...houses import NO_TLS, ON, Reached, at_rest, reached
 
 # What waits behind a doorstep is imported when it is first asked, in a thread that holds the interpreter meanwhile.
 for module in ("mimo.services.graph.wiring", "mimo.services.procedures.wiring"):
     import_module(module)
 
-PATIENCE = 20.0
 KEY = "sk-not-to-be-told"
-# To make one takes a client longer than a request does, and nothing here is encrypted.
-NO_TLS = ssl.create_default_context()
 
 
 @dataclass
@@ -125,11 +120,7 @@ def _told(asked: dict[str, Any], kind: str, choices: list[Any]) -> dict[str, Any
 
 
 @dataclass
-class Open:
-    house: House
-    url: str
-    token: str
-    client: httpx.AsyncClient
+class Open(Reached):
     openai: openai.AsyncOpenAI
 
     async def streamed(self, **wanted: Any) -> tuple[list[Any], openai.APIError | None]:
@@ -194,20 +185,16 @@ def embedding() -> dict[str, Any]:
 
 @pytest.fixture
 def house(home: Home, upstream: dict[str, Any], embedding: dict[str, Any]) -> Iterator[House]:
-    """At rest, and built before a loop runs: building takes a while."""
-    os.mkdir(home, 0o700)
-    listening = bind(home)
-    on = {"port": 0, "enabled": "on"}
     settings = Settings.model_validate(
         {
-            "http": on,
-            "synapse": on,
+            "http": ON,
+            "synapse": ON,
             "upstream": {**upstream, "reads_facts": False},
             "embedding": embedding,
         }
     )
-    yield build(home, lambda: settings, listening=[listening])
-    listening.close()
+    with at_rest(home, settings) as built:
+        yield built
 
 
 @pytest.fixture
@@ -219,15 +206,15 @@ async def door(house: House, service: Service, nursery: trio.Nursery) -> AsyncIt
     service.listening.setblocking(False)
     nursery.start_soon(serve)
     await nursery.start(house.root.run)
-    assert house.http is not None
-    token = owner_token(house.home)
-    head = {"authorization": f"Bearer {token}"}
-    url = house.http.url
+    owner = reached(house)
     async with (
-        httpx.AsyncClient(base_url=url, headers=head, timeout=PATIENCE, verify=NO_TLS) as client,
+        owner.client,
         openai.AsyncOpenAI(
-            base_url=f"{url}/v1", api_key=token, max_retries=0, http_client=httpx.AsyncClient(verify=NO_TLS)
+            base_url=f"{owner.url}/v1",
+            api_key=owner.token,
+            max_retries=0,
+            http_client=httpx.AsyncClient(verify=NO_TLS),
         ) as official,
     ):
-        yield Open(house, url, token, client, official)
+        yield Open(**vars(owner), openai=official)
     nursery.cancel_scope.cancel()

@@ -8,7 +8,8 @@ import openai
 import pytest
 import trio
 
-from .conftest import KEY, PATIENCE, Open, Service
+from ...houses import PATIENCE
+from .conftest import KEY, Open, Service
 
 HARBOUR = "The harbour closes at nine in the evening"
 ASKS: Any = [{"role": "user", "content": "When does the harbour close?"}]

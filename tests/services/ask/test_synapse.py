@@ -9,7 +9,8 @@ import pytest
 import trio
 from trio_websocket import WebSocketConnection, open_websocket_url
 
-from .conftest import PATIENCE, Open, Service
+from ...houses import PATIENCE
+from .conftest import Open, Service
 
 HARBOUR = "The harbour closes at nine in the evening"
 TOPIC = "cortex:tests"

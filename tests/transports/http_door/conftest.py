@@ -1,7 +1,5 @@
 """A house whose HTTP door is open, over real sockets, as programs meet it."""
 
-import os
-import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,29 +8,20 @@ import httpx
 import pytest
 import trio
 
-from mimo.app import build
 from mimo.choices import Settings
 from mimo.cli.client import Daemon
 from mimo.home import Home
 from mimo.house import House
-from mimo.launch import bind
-from mimo.owner import owner_token
 
-PATIENCE = 20.0
+from ...houses import NO_TLS, ON, PATIENCE, Reached, at_rest, reached
+
 TOOLS = ["memory_search", "memory_add", "memory_edit", "memory_get", "memory_context"]
-# To make one takes a client longer than a request does, and nothing here is encrypted.
-NO_TLS = ssl.create_default_context()
 JSON = {"content-type": "application/json"}
 
 
 @dataclass
-class Open:
-    """A house whose HTTP door is open, and a client that has the owner's key."""
-
-    house: House
-    url: str
-    token: str
-    client: httpx.AsyncClient
+class Open(Reached):
+    """And what its tests ask of it."""
 
     async def tool(self, name: str, **arguments: Any) -> httpx.Response:
         return await self.client.post("/v1/mimo/tool", json={"tool": name, "arguments": arguments})
@@ -57,8 +46,7 @@ class Open:
 
 
 def settings(**http: Any) -> Settings:
-    on = {"port": 0, "enabled": "on"}
-    return Settings.model_validate({"http": on | http, "synapse": {"enabled": "off"}})
+    return Settings.model_validate({"http": ON | http, "synapse": {"enabled": "off"}})
 
 
 @pytest.fixture
@@ -69,26 +57,16 @@ def chosen() -> dict[str, Any]:
 
 @pytest.fixture
 def house(home: Home, chosen: dict[str, Any]) -> Iterator[House]:
-    """At rest, and built before a loop runs: building takes a while."""
-    os.mkdir(home, 0o700)
-    socket = bind(home)
-    yield build(home, lambda: settings(**chosen), listening=[socket])
-    socket.close()
+    with at_rest(home, settings(**chosen)) as built:
+        yield built
 
 
 @pytest.fixture
 async def door(house: House, nursery: trio.Nursery) -> AsyncIterator[Open]:
     await nursery.start(house.root.run)
-    assert house.http is not None
-    token = owner_token(house.home)
-    client = httpx.AsyncClient(
-        base_url=house.http.url,
-        headers={"authorization": f"Bearer {token}"},
-        timeout=PATIENCE,
-        verify=NO_TLS,
-    )
-    async with client:
-        yield Open(house, house.http.url, token, client)
+    owner = reached(house)
+    async with owner.client:
+        yield Open(**vars(owner))
     nursery.cancel_scope.cancel()
 
 

@@ -7,7 +7,8 @@ import httpx
 import pytest
 import trio
 
-from .conftest import JSON, PATIENCE, TOOLS, Open, error
+from ...houses import PATIENCE
+from .conftest import JSON, TOOLS, Open, error
 
 # What it answers.
 

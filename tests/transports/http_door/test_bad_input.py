@@ -9,7 +9,8 @@ import trio
 
 from mimo.transports.http import router
 
-from .conftest import JSON, PATIENCE, Open, error
+from ...houses import PATIENCE
+from .conftest import JSON, Open, error
 
 
 async def test_a_body_of_exactly_the_cap_is_read_and_one_byte_more_is_not(door: Open) -> None:

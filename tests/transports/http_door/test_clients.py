@@ -7,7 +7,8 @@ import openai
 import pytest
 import trio
 
-from .conftest import PATIENCE, TOOLS, Open, error
+from ...houses import PATIENCE
+from .conftest import TOOLS, Open, error
 
 
 @pytest.mark.holds_up_the_loop

@@ -16,7 +16,8 @@ from mimo.house import House
 from mimo.transports import ports
 from mimo.transports.http import guard, router
 
-from .conftest import NO_TLS, PATIENCE, Open, error, settings
+from ...houses import NO_TLS, PATIENCE
+from .conftest import Open, error, settings
 
 # Who gets in.
 
