@@ -12,6 +12,8 @@ from typing import Any
 import h11
 import trio
 
+from ..heard import heard
+
 DIM = 8
 PIECE = 1 << 18
 
@@ -47,23 +49,12 @@ class StandIn:
 
     async def serve(self, stream: trio.abc.Stream) -> None:
         connection = h11.Connection(h11.SERVER)
-        path, body, headers = "", b"", dict[bytes, bytes]()
-        while True:
-            event = connection.next_event()
-            if event is h11.NEED_DATA:
-                connection.receive_data(await stream.receive_some(65536))
-            elif isinstance(event, h11.Request):
-                path, headers = event.target.decode(), dict(event.headers)
-            elif isinstance(event, h11.Data):
-                body += event.data
-            elif isinstance(event, h11.EndOfMessage):
-                break
-            else:
-                return
-        question = json.loads(body)
+        if (request := await heard(connection, stream)) is None:
+            return
+        path, key, question = request
         self.asked.append(question)
         self.paths.append(path)
-        self.keys.append(headers.get(b"authorization", b"").decode() or None)
+        self.keys.append(key or None)
         said = self.faults.pop(0) if self.faults else self.refuse(question["input"])
         said = said or self.answer(path, question["model"], question["input"])
         await trio.sleep(said.after)

@@ -18,6 +18,7 @@ from mimo.choices import Settings
 from mimo.home import Home
 from mimo.house import House
 
+from ...heard import heard
 from ...houses import NO_TLS, ON, Reached, at_rest, reached
 
 # What waits behind a doorstep is imported when it is first asked, in a thread that holds the interpreter meanwhile.
@@ -58,24 +59,14 @@ class Service:
             self.left.set()
 
     async def _answer(self, stream: trio.abc.Stream) -> None:
-        connection, body, head = h11.Connection(h11.SERVER), b"", dict[bytes, bytes]()
-        while True:
-            event = connection.next_event()
-            if event is h11.NEED_DATA:
-                connection.receive_data(bytes(await stream.receive_some(65536)))
-            elif isinstance(event, h11.Request):
-                head = dict(event.headers)
-                assert event.target == b"/v1/chat/completions"
-            elif isinstance(event, h11.Data):
-                body += event.data
-            elif isinstance(event, h11.EndOfMessage):
-                break
-            else:
-                return
-        asked = json.loads(body)
+        connection = h11.Connection(h11.SERVER)
+        if (request := await heard(connection, stream)) is None:
+            return
+        path, key, asked = request
+        assert path == "/v1/chat/completions"
         self.asked.append(asked)
         self.came.set()
-        self.keys.append(head.get(b"authorization", b"").decode())
+        self.keys.append(key)
 
         async def say(*events: Any) -> None:
             for event in events:

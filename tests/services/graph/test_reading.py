@@ -20,6 +20,8 @@ from mimo.errors import Unavailable, Unusable
 from mimo.services.graph.extraction import Extracted
 from mimo.services.graph.reading import PORTION, Model, facts_in, portions
 
+from ...heard import heard
+
 Living = Any  # conftest's
 TEXT = "Atlas was bought by Initech in spring. Bob uses Git."
 BOUGHT = {
@@ -47,18 +49,13 @@ class StandIn:
     keys: list[str] = field(default_factory=list[str])
 
     async def serve(self, stream: trio.SocketStream) -> None:
-        connection, body = h11.Connection(h11.SERVER), b""
-        while not isinstance(event := connection.next_event(), h11.EndOfMessage):
-            if event is h11.NEED_DATA:
-                connection.receive_data(await stream.receive_some(65536))
-            elif isinstance(event, h11.Request):
-                assert event.target == b"/v1/chat/completions"
-                self.keys.append(dict(event.headers).get(b"authorization", b"").decode())
-            elif isinstance(event, h11.Data):
-                body += event.data
-            else:
-                return
-        self.asked.append(json.loads(body))
+        connection = h11.Connection(h11.SERVER)
+        if (request := await heard(connection, stream)) is None:
+            return
+        path, key, asked = request
+        assert path == "/v1/chat/completions"
+        self.keys.append(key)
+        self.asked.append(asked)
         await trio.sleep(self.after)
         head = h11.Response(status_code=self.status, headers=[("Content-Length", str(len(self.says)))])
         for event in (head, h11.Data(data=self.says), h11.EndOfMessage()):
